@@ -1,0 +1,99 @@
+"""The command line: `nexus` serves; its subcommands look at a configuration without serving."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from nexus import __version__
+from nexus.telemetry.logs import Level, Style
+
+app = typer.Typer(
+    name="nexus",
+    help=f"Nexus {__version__}: one endpoint in front of every LLM provider and every MCP server.",
+    add_completion=False,
+    no_args_is_help=False,
+    pretty_exceptions_enable=False,
+)
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", "-c", envvar="NEXUS_CONFIG_PATH", help="Configuration file. [default: ./nexus.toml]"
+    ),
+]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"nexus {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def serve(
+    context: typer.Context,
+    config: ConfigOption = None,
+    listen_address: Annotated[
+        str | None,
+        typer.Option(
+            "--listen-address", "-l", envvar="NEXUS_LISTEN_ADDRESS", help="IP:port. [default: 127.0.0.1:8000]"
+        ),
+    ] = None,
+    log: Annotated[Level, typer.Option(envvar="NEXUS_LOG", help="How much is logged.")] = Level.INFO,
+    log_style: Annotated[
+        Style | None,
+        typer.Option(
+            envvar="NEXUS_LOG_STYLE", help="How it looks. [default: color on a terminal, else text]"
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, max=256, envvar="NEXUS_WORKERS", help="Processes on the port. [default: 1]"),
+    ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", "-V", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Serve what the configuration file says, or what the provider keys in the environment allow."""
+    if context.invoked_subcommand is not None:
+        context.obj = config
+        return
+    from nexus.cli.serve import Options, serve
+
+    raise typer.Exit(
+        serve(Options(config, listen_address, log, log_style, workers), sys.argv[1:], os.environ)
+    )
+
+
+@app.command()
+def check(
+    context: typer.Context, file: Annotated[Path | None, typer.Argument(help="Configuration file.")] = None
+) -> None:
+    """Check a configuration file without serving it: everything but the network."""
+    from nexus.cli.inspect import check
+
+    raise typer.Exit(check(file or context.obj, os.environ))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of the configuration file, for editors that complete TOML."""
+    from nexus.cli.inspect import schema
+
+    schema()
+
+
+@app.command()
+def models(context: typer.Context, config: ConfigOption = None) -> None:
+    """Ask the providers and print what is served, by whom, and how we know."""
+    from nexus.cli.inspect import models
+
+    raise typer.Exit(models(config or context.obj, os.environ))
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

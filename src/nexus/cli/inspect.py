@@ -1,0 +1,78 @@
+"""`nexus check`, `nexus schema`, `nexus models`: look at a configuration without serving it."""
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+
+from nexus.cli.source import find
+from nexus.config import schema as config_schema
+from nexus.errors import ConfigError
+from nexus.llm.catalog import DiscoveryFailed
+from nexus.server.app import Gateway
+from nexus.telemetry import logs
+
+
+def check(file: Path | None, environ: Mapping[str, str]) -> int:
+    """Check a file; gives 0 when it can be served."""
+    try:
+        loaded, _ = find(file, environ)
+        Gateway(loaded.config)
+    except ConfigError as error:
+        logs.complain(str(error))
+        return 1
+    except (OSError, ValueError) as error:
+        logs.complain(f"{file}: {error}")
+        return 1
+    out = Console(soft_wrap=True, highlight=False)
+    for warning in loaded.warnings:
+        out.print(f"warning: {warning}", markup=False)
+    count = len(loaded.config.llm.providers)
+    out.print(f"{loaded.origin}: good ({count} provider{'' if count == 1 else 's'})", markup=False)
+    return 0
+
+
+def schema() -> None:
+    """Print the JSON Schema."""
+    print(msgspec.json.format(msgspec.json.encode(config_schema()), indent=2).decode())  # noqa: T201  # it is the output
+
+
+def models(file: Path | None, environ: Mapping[str, str]) -> int:
+    """Print what is served; gives 1 when a provider could not be asked."""
+    logs.setup(logs.Level.ERROR, None)
+    try:
+        loaded, _ = find(file, environ)
+        gateway = Gateway(loaded.config)
+    except (ConfigError, OSError, ValueError) as error:
+        logs.complain(str(error))
+        return 1
+    asyncio.run(_ask(gateway))
+    out = Console(soft_wrap=True, highlight=False)
+    out.print(_table(gateway))
+    for name, trouble in gateway.catalog.troubles.items():
+        logs.complain(f"{name}: {trouble}")
+    return 1 if gateway.catalog.troubles else 0
+
+
+async def _ask(gateway: Gateway) -> None:
+    try:
+        await gateway.catalog.start(forgiving=True)
+    except DiscoveryFailed:
+        pass
+    finally:
+        await gateway.close()
+
+
+def _table(gateway: Gateway) -> Table:
+    snapshot = gateway.catalog.snapshot
+    table = Table("model", "provider", "type", "known by", "sent as", box=None, pad_edge=False)
+    for name in snapshot.models:
+        owner = snapshot.owners.get(name) or name.partition("/")[0]
+        shelf = snapshot.shelves[owner]
+        known = "discovery" if name in snapshot.owners else "configuration"
+        bare = name.removeprefix(f"{owner}/")
+        table.add_row(name, owner, shelf.provider.kind, known, shelf.upstream.get(bare, name))
+    return table

@@ -1,0 +1,93 @@
+"""`nexus`: from options to a running server."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nexus import __version__
+from nexus.cli.source import find
+from nexus.config import Loaded
+from nexus.config.base import Address
+from nexus.errors import ConfigError, Problem
+from nexus.server import workers
+from nexus.server.app import Gateway, served
+from nexus.server.run import Plan, run
+from nexus.telemetry import logs
+
+log = logging.getLogger("nexus")
+
+DEFAULT_ADDRESS = Address("127.0.0.1", 8000)
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says of serving."""
+
+    config: Path | None
+    listen_address: str | None
+    level: logs.Level
+    style: logs.Style | None
+    workers: int | None
+
+
+def serve(options: Options, arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Load, check and serve; gives the exit status."""
+    is_worker = "NEXUS_WORKER" in environ
+    try:
+        loaded, file = find(options.config, environ)
+        address = _address(options.listen_address) or loaded.config.server.listen_address or DEFAULT_ADDRESS
+        count = options.workers or loaded.config.server.workers
+        if count > 1 and (why := workers.refusal(loaded.config)):
+            raise ConfigError([Problem("server.workers", why)])
+    except ConfigError as error:
+        logs.complain(str(error))
+        return 1
+    logs.setup(options.level, options.style)
+    if not is_worker:
+        _greet(loaded)
+    if count > 1 and not is_worker:
+        return workers.supervise(count, arguments)
+    plan = Plan(
+        loaded,
+        address,
+        reload=(lambda: find(file, environ)[0]) if file else None,
+        file=file,
+        share=count > 1,
+        started=None if is_worker else _banner,
+    )
+    return run(plan)
+
+
+def _greet(loaded: Loaded) -> None:
+    log.info("Nexus %s", __version__)
+    log.info("Configuration: %s", loaded.origin)
+    for warning in loaded.warnings:
+        log.warning("%s", warning)
+
+
+def _banner(address: str, gateway: Gateway) -> None:
+    """Say what a user needs next."""
+    models = gateway.catalog.snapshot.models
+    log.info("Ready: %d models from %d providers", len(models), len(gateway.providers))
+    if not models or not any(True for _ in served(gateway)):
+        return
+    base = f"{address}{gateway.config.llm.protocols.openai.path}/v1"
+    first = next((name for name in models if "/" in name), next(iter(models)))
+    log.info(
+        'Try: curl %s/chat/completions -H "content-type: application/json"'
+        """ -d '{"model": "%s", "messages": [{"role": "user", "content": "Hello!"}]}'""",
+        base,
+        first,
+    )
+    log.info('Or:  OpenAI(base_url="%s", api_key="not-used")', base)
+
+
+def _address(text: str | None) -> Address | None:
+    try:
+        return None if text is None else Address.read(text)
+    except ValueError:
+        problem = Problem(
+            "--listen-address", f"expected IP:port, got {text!r}", "for example 127.0.0.1:8000 or [::1]:8000"
+        )
+        raise ConfigError([problem]) from None

@@ -1,0 +1,193 @@
+"""What no single field can know: is there anything to serve, do routes collide, are the files there."""
+
+from collections.abc import Iterator
+from itertools import combinations
+from pathlib import Path as File
+from typing import NamedTuple
+
+from nexus.config.finding import Finding
+from nexus.config.path import Path
+from nexus.config.root import Config
+
+WELL_KNOWN = "/.well-known/oauth-protected-resource"
+
+_DUPLICATE = "Duplicate LLM protocol endpoint path: OpenAI and Anthropic protocols cannot use the same path"
+_EXAMPLE = """add an MCP server or a provider of language models, for example:
+
+        [mcp.servers.files]
+        cmd = ["npx", "-y", "@modelcontextprotocol/server-filesystem", "/tmp"]
+
+        [llm.providers.openai]
+        type = "openai"
+        api_key = "{{ env.OPENAI_API_KEY }}"
+
+      all keys: docs/reference/configuration.md"""
+
+
+def problems(config: Config) -> Iterator[Finding]:
+    """Find what is wrong between sections."""
+    yield from _downstreams(config)
+    yield from _protocols(config)
+    yield from _collisions(config)
+    yield from _identity(config)
+    yield from _providers(config)
+
+
+def warnings(config: Config) -> Iterator[Finding]:
+    """Tell of what is allowed and probably not meant."""
+    for name, provider in config.llm.providers.items():
+        path = ("llm", "providers", name)
+        if provider.api_key is not None and not provider.api_key.get_secret_value():
+            yield Finding((*path, "api_key"), "the key is empty")
+        if provider.tls.insecure:
+            yield Finding((*path, "tls", "insecure"), "certificates are not checked")
+
+
+def _downstreams(config: Config) -> Iterator[Finding]:
+    llm = config.llm
+    mcp_serves = config.mcp.enabled and config.mcp.servers
+    llm_serves = llm.enabled and (llm.providers or llm.proxy.anthropic.enabled)
+    if not mcp_serves and not llm_serves:
+        yield Finding((), "No downstream servers configured.", _EXAMPLE, (("llm",), ("mcp",)))
+
+
+def _protocols(config: Config) -> Iterator[Finding]:
+    llm = config.llm
+    enabled = llm.protocols.openai.enabled or llm.protocols.anthropic.enabled
+    if llm.enabled and llm.providers and not enabled:
+        message = "LLM providers are configured but no protocol endpoints are enabled"
+        cure = "set enabled = true in [llm.protocols.openai] or [llm.protocols.anthropic]"
+        yield Finding(("llm", "protocols"), message, cure, (("llm", "protocols"), ("llm", "enabled")))
+
+
+class _Place(NamedTuple):
+    """A path something is served at; a tree when routes hang below it."""
+
+    what: str
+    path: Path
+    value: str
+    tree: bool = False
+
+
+def _places(config: Config) -> Iterator[_Place]:
+    llm, health = config.llm, config.server.health
+    if llm.enabled and llm.protocols.openai.enabled:
+        yield _Place(
+            "the OpenAI protocol", ("llm", "protocols", "openai", "path"), llm.protocols.openai.path, True
+        )
+    if llm.enabled and llm.protocols.anthropic.enabled:
+        anthropic = llm.protocols.anthropic.path
+        yield _Place("the Anthropic protocol", ("llm", "protocols", "anthropic", "path"), anthropic, True)
+    if llm.enabled and llm.proxy.anthropic.enabled:
+        yield _Place(
+            "the Anthropic proxy", ("llm", "proxy", "anthropic", "path"), llm.proxy.anthropic.path, True
+        )
+    if config.mcp.enabled:
+        yield _Place("the MCP endpoint", ("mcp", "path"), config.mcp.path)
+    if health.enabled and health.listen is None:
+        yield _Place("the health check", ("server", "health", "path"), health.path)
+    if config.server.oauth is not None:
+        yield _Place("the OAuth metadata", ("server", "oauth"), WELL_KNOWN)
+
+
+def _collisions(config: Config) -> Iterator[Finding]:
+    for one, other in combinations(_places(config), 2):
+        if not _collide(one, other):
+            continue
+        needs = (one.path[:-1], other.path[:-1], ("llm", "enabled"))
+        if one.path[1:3] == ("protocols", "openai") and other.path[1:3] == ("protocols", "anthropic"):
+            message = f"{_DUPLICATE} ({one.value})"
+            yield Finding(other.path, message, "give one of them another path", needs)
+            continue
+        message = f"{other.what} and {one.what} cannot both be at {other.value}"
+        yield Finding(other.path, message, "give one of them another path", needs)
+
+
+def _collide(one: _Place, other: _Place) -> bool:
+    mine, theirs = one.value.rstrip("/"), other.value.rstrip("/")
+    if mine == theirs:
+        return True
+    # every route of a tree is under /v1
+    return (one.tree and not other.tree and theirs.startswith(mine + "/v1/")) or (
+        other.tree and not one.tree and mine.startswith(theirs + "/v1/")
+    )
+
+
+def _identity(config: Config) -> Iterator[Finding]:
+    identification = config.server.client_identification
+    if not identification.enabled or config.server.oauth is not None:
+        return
+    base = ("server", "client_identification")
+    for key, source in (("client_id", identification.client_id), ("group_id", identification.group_id)):
+        if source is not None and source.jwt_claim is not None:
+            message = (
+                f"{key} is read from a claim of the token, but without [server.oauth] no request has one"
+            )
+            cure = f'configure [server.oauth], or use {key} = {{ http_header = "…" }}'
+            yield Finding((*base, key), message, cure, (base, ("server", "oauth")))
+
+
+def _providers(config: Config) -> Iterator[Finding]:
+    for name, provider in config.llm.providers.items():
+        path = ("llm", "providers", name)
+        if not name or "/" in name:
+            message = "the name of a provider cannot be empty or hold a slash"
+            yield Finding(path, message, "give it another name; models are asked for as name/model")
+        if provider.type == "bedrock":
+            yield from _bedrock_headers(config, name)
+
+
+def _bedrock_headers(config: Config, name: str) -> Iterator[Finding]:
+    provider = config.llm.providers[name]
+    path = ("llm", "providers", name)
+    holders = [(path, provider.headers)]
+    holders += [((*path, "models", model), entry.headers) for model, entry in provider.models.items()]
+    for holder, headers in holders:
+        if headers:
+            message = (
+                "header rules cannot be applied on a provider of type 'bedrock': its requests are signed"
+            )
+            yield Finding((*holder, "headers"), message, "remove them", (path,))
+
+
+def check_files(config: Config) -> list[Finding]:
+    """Find the TLS files that are missing or cannot be used."""
+    found: list[Finding] = []
+    tls = config.server.tls
+    if tls is not None:
+        found += _pair(("server", "tls"), ("certificate", tls.certificate), ("key", tls.key))
+    for name, provider in config.llm.providers.items():
+        path = ("llm", "providers", name, "tls")
+        certificate, key = ("client_cert", provider.tls.client_cert), ("client_key", provider.tls.client_key)
+        found += _missing((*path, "ca"), provider.tls.ca)
+        if certificate[1] is None and key[1] is not None:
+            found.append(Finding((*path, "client_key"), "a key without its certificate", "add client_cert"))
+        if certificate[1] is not None:
+            found += _pair(path, certificate, key)
+    return found
+
+
+def _pair(table: Path, certificate: tuple[str, File | None], key: tuple[str, File | None]) -> list[Finding]:
+    found = [*_missing((*table, certificate[0]), certificate[1]), *_missing((*table, key[0]), key[1])]
+    if found or certificate[1] is None:
+        return found
+    import ssl  # only a gateway with TLS pays for it
+
+    try:
+        # a key behind a passphrase would make OpenSSL ask for it on the terminal
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate[1], key[1], password="")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", None) or str(error)
+        message = f"Failed to load TLS certificate and key: {str(reason).replace('_', ' ').lower()}"
+        return [Finding(table, message, "both must be PEM, and the key must belong to the certificate")]
+    return []
+
+
+def _missing(path: Path, file: File | None) -> list[Finding]:
+    if file is None:
+        return []
+    try:
+        with file.open("rb"):
+            return []
+    except OSError as error:
+        return [Finding(path, f"cannot read {file}: {error.strerror or error}", needs=(path,))]

@@ -1,0 +1,1 @@
+"""Outbound HTTP only: the pool of upstream connections and the framing of what comes back."""

@@ -1,0 +1,96 @@
+"""Server-sent events as bytes: cut a stream into whole events, at whatever offsets its pieces come.
+
+An event is everything up to and with the empty line that ends it; what is in it is for others to read.
+https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
+"""
+
+import re
+
+KEEP_ALIVE = b": keep-alive\n\n"
+"""A comment: every client skips it, every proxy on the way sees a live connection."""
+
+_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r", b"\n\r\n", b"\r\n\n")
+_EVENT = re.compile(rb".*?(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n))", re.DOTALL)
+_LINE = re.compile(rb"(data:[ ]?)([^\r\n]*)")
+
+
+class Cutter:
+    """Hold back the begun event of a stream. A machine for one stream; memory is bounded by `limit`."""
+
+    __slots__ = ("_held", "_limit", "_size")
+
+    def __init__(self, limit: int = 64 * 1024 * 1024) -> None:
+        self._held: list[bytes] = []
+        self._size = 0
+        self._limit = limit
+
+    def feed(self, piece: bytes) -> bytes:
+        """Take what arrived and give the events that are whole by now, `b""` when there is none.
+
+        Raises:
+            OverflowError: one event is larger than the limit.
+        """
+        held = self._held
+        if not held and piece.endswith(b"\n\n"):
+            return piece  # nearly always: the upstream writes whole events
+        held.append(piece)
+        self._size += len(piece)
+        if self._size > self._limit:
+            raise OverflowError(f"an event is larger than {self._limit} bytes")
+        if b"\n" not in piece and b"\r" not in piece:
+            return b""  # a long line, still growing: do not join it again and again
+        data = b"".join(held)
+        end = _last_end(data)
+        self._held = [data[end:]] if end < len(data) else []
+        self._size = len(data) - end
+        return data[:end]
+
+    def rest(self) -> bytes:
+        """Give what was begun and not ended."""
+        data = b"".join(self._held)
+        self._held, self._size = [], 0
+        return data
+
+
+def _last_end(data: bytes) -> int:
+    if b"\r" not in data:
+        return data.rfind(b"\n\n") + 2 if b"\n\n" in data else 0
+    end = 0
+    for ending in _ENDS:
+        at = data.rfind(ending)
+        if at >= 0:
+            end = max(end, at + len(ending))
+    if end == len(data) and data.endswith(b"\r") and not data.endswith(b"\r\r\r"):
+        return _last_end(data[:-1])  # the line feed of this carriage return may be the next byte to come
+    return end
+
+
+def events(data: bytes) -> list[bytes]:
+    """Split whole events, each with its ending; what follows the last ending is an item of its own."""
+    found: list[bytes] = []
+    position = 0
+    for match in _EVENT.finditer(data):
+        found.append(match[0])
+        position = match.end()
+    if position < len(data):
+        found.append(data[position:])
+    return found
+
+
+def payload(event: bytes) -> bytes:
+    """Read the data of one event: the values of its `data` lines, joined by line feeds."""
+    return b"\n".join(match[2] for match in _LINE.finditer(event) if _at_line_start(event, match.start()))
+
+
+def with_payload(event: bytes, data: bytes) -> bytes:
+    """Write other data of as many lines into an event; every other byte of it stays."""
+    values = iter(data.split(b"\n"))
+
+    def line(match: re.Match[bytes]) -> bytes:
+        return match[1] + next(values) if _at_line_start(event, match.start()) else match[0]
+
+    return _LINE.sub(line, event)
+
+
+def _at_line_start(event: bytes, position: int) -> bool:
+    return position == 0 or event[position - 1] in b"\r\n"

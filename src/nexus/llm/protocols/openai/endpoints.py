@@ -1,0 +1,66 @@
+"""The endpoints of the OpenAI API that are relayed, and where each has its model."""
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Body(Enum):
+    """What carries the model of a request."""
+
+    JSON = "application/json"
+    FORM = "multipart/form-data"
+    NONE = ""
+    """Nothing does: the path has to name the provider."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One path below `/v1`."""
+
+    path: str
+    methods: tuple[str, ...]
+    body: Body
+    model_path: tuple[str, ...] = ("model",)
+    """Where an event of a stream names its model."""
+
+
+ENDPOINTS = (
+    Endpoint("/chat/completions", ("POST",), Body.JSON),
+    Endpoint("/responses", ("POST",), Body.JSON, ("response", "model")),
+    Endpoint("/embeddings", ("POST",), Body.JSON),
+    Endpoint("/completions", ("POST",), Body.JSON),
+    Endpoint("/moderations", ("POST",), Body.JSON),
+    Endpoint("/images/generations", ("POST",), Body.JSON),
+    Endpoint("/audio/speech", ("POST",), Body.JSON),
+    Endpoint("/images/edits", ("POST",), Body.FORM),
+    Endpoint("/images/variations", ("POST",), Body.FORM),
+    Endpoint("/audio/transcriptions", ("POST",), Body.FORM),
+    Endpoint("/audio/translations", ("POST",), Body.FORM),
+    Endpoint("/files", ("GET", "POST"), Body.NONE),
+)
+
+_ID = r"[A-Za-z0-9_.:-]{1,256}"
+_ITEMS = (
+    (re.compile(rf"/files/{_ID}"), Endpoint("/files/{id}", ("GET", "DELETE"), Body.NONE)),
+    (re.compile(rf"/files/{_ID}/content"), Endpoint("/files/{id}/content", ("GET",), Body.NONE)),
+    (
+        re.compile(rf"/responses/{_ID}"),
+        Endpoint("/responses/{id}", ("GET", "DELETE"), Body.NONE, ("response", "model")),
+    ),
+    (re.compile(rf"/responses/{_ID}/cancel"), Endpoint("/responses/{id}/cancel", ("POST",), Body.NONE)),
+    (
+        re.compile(rf"/responses/{_ID}/input_items"),
+        Endpoint("/responses/{id}/input_items", ("GET",), Body.NONE),
+    ),
+)
+_BY_PATH = {endpoint.path: endpoint for endpoint in ENDPOINTS}
+
+
+def find(path: str) -> Endpoint | None:
+    """Find the endpoint of a path below `/v1`; ids in it are of harmless characters only, dots alone are no id."""
+    if (endpoint := _BY_PATH.get(path)) is not None:
+        return endpoint
+    if "/." in path:
+        return None
+    return next((endpoint for pattern, endpoint in _ITEMS if pattern.fullmatch(path)), None)

@@ -1,0 +1,103 @@
+"""What the gateway asks of a provider: where the bytes go and who signs them. A provider knows no protocol's fields."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from nexus.errors import Headers, NexusError
+from nexus.http.client import Failed
+from nexus.llm.canonical import Model
+
+
+class Answer(Protocol):
+    """The answer of an upstream, its head received, its body still to come."""
+
+    heartbeat: float
+    """Seconds of silence after which `next` gives `None`; 0 for never."""
+
+    @property
+    def status(self) -> int: ...
+
+    @property
+    def headers(self) -> Headers: ...
+
+    def header(self, name: bytes) -> bytes | None: ...
+
+    async def next(self) -> bytes | None: ...
+
+    async def read(self, limit: int) -> bytes: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request as it leaves us: below the provider's base URL, everything but address and signature."""
+
+    method: bytes
+    path: str
+    body: bytes = b""
+    content_type: bytes = b""
+    query: bytes = b""
+    stream: bool = False
+
+
+class Provider(Protocol):
+    """One configured provider. Made before the server listens, started in its loop, closed with it."""
+
+    @property
+    def name(self) -> str:
+        """The prefix it is routed by."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """Its type in the configuration."""
+        ...
+
+    @property
+    def discovers(self) -> bool:
+        """Whether it can be asked for its models."""
+        ...
+
+    @property
+    def trouble(self) -> str | None:
+        """What keeps it from answering just now, as far as it knows without asking."""
+        ...
+
+    async def start(self) -> None:
+        """Bring up what it needs beside connections.
+
+        Raises:
+            ProviderFailed: it cannot be used.
+        """
+        ...
+
+    async def models(self) -> Sequence[Model]:
+        """Ask for its models, all pages.
+
+        Raises:
+            UpstreamError: it answered with a failure.
+            UpstreamUnreachable: it did not answer.
+        """
+        ...
+
+    async def send(self, call: Call) -> Answer:
+        """Send a request and wait for the head of its answer, of whatever status.
+
+        Raises:
+            UpstreamUnreachable: there is none.
+        """
+        ...
+
+    def failure(self, error: Failed) -> NexusError:
+        """Say, in the name of this provider, that the connection to it broke."""
+        ...
+
+    async def close(self) -> None:
+        """Give back everything it holds."""
+        ...
+
+
+class ProviderFailed(Exception):
+    """A provider cannot be brought up."""

@@ -1,0 +1,107 @@
+"""The same protocol on both sides: the bytes go through, and only the name of the model changes on the way.
+
+Inward the top-level `model` becomes what the provider calls it. Outward the answer, and every event of a stream, names the
+model as the client asked for it. No other byte of an answer moves.
+"""
+
+from collections.abc import AsyncGenerator, Sequence
+
+import msgspec
+
+from nexus.errors import Headers, UpstreamGarbage
+from nexus.http import frames
+from nexus.llm.protocols import fields
+from nexus.llm.providers.base import Answer
+
+MAX_WHOLE = 128 * 1024 * 1024
+"""Bytes of a JSON answer we hold to restore its model."""
+
+_RELAYED = frozenset(
+    (
+        b"content-disposition",
+        b"openai-processing-ms",
+        b"openai-version",
+        b"request-id",
+        b"retry-after",
+        b"retry-after-ms",
+        b"x-request-id",
+        b"x-should-retry",
+    )
+)
+_RELAYED_PREFIXES = (b"x-ratelimit-", b"anthropic-ratelimit-")
+
+
+def relayed_headers(headers: Headers) -> list[tuple[bytes, bytes]]:
+    """Choose what a client may see of an upstream's headers: limits, request ids and when to come back."""
+    return [pair for pair in headers if pair[0] in _RELAYED or pair[0].startswith(_RELAYED_PREFIXES)]
+
+
+def whole(body: bytes, model: bytes) -> bytes:
+    """Restore the model (JSON text) of a complete JSON answer.
+
+    Raises:
+        UpstreamGarbage: it is not JSON.
+    """
+    try:
+        return fields.replace(body, ("model",), model)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise UpstreamGarbage("The upstream answered with success and a body that is not JSON") from None
+
+
+async def stream(answer: Answer, model: bytes, path: Sequence[str]) -> AsyncGenerator[bytes]:
+    """Pass the events of an answer on, their model restored, and a comment in each silence of its heartbeat."""
+    cutter, restore = frames.Cutter(), Restorer(model, path).restore
+    while (piece := await answer.next()) != b"":
+        if piece is None:
+            yield frames.KEEP_ALIVE
+        elif ready := cutter.feed(piece):
+            yield restore(ready)
+    if rest := cutter.rest():
+        yield restore(rest)
+
+
+class Restorer:
+    """Restore the model in whole events.
+
+    The first event is read; after it, events that begin with the very same bytes up to their model (they nearly always do:
+    id, object, created, model) are changed by one search and replace over all that arrived, without looking into each.
+    """
+
+    __slots__ = ("_model", "_new", "_old", "_path")
+
+    def __init__(self, model: bytes, path: Sequence[str]) -> None:
+        self._model = model
+        self._path = path
+        self._old = b""
+        self._new = b""
+
+    def restore(self, data: bytes) -> bytes:
+        """Give the events with the model of the client; events without one stay as they are."""
+        if b'model"' not in data:
+            return data
+        if self._old and data.endswith(b"\n\n"):
+            text = b"\n\n" + data[:-2]
+            count = text.count(b"\n\n")
+            if text.endswith(b"\n\ndata: [DONE]"):
+                count -= 1
+            if text.count(self._old) == count:
+                return text.replace(self._old, self._new)[2:] + b"\n\n" if self._old != self._new else data
+        return b"".join(map(self._restore_one, frames.events(data)))
+
+    def _restore_one(self, event: bytes) -> bytes:
+        before = frames.payload(event)
+        try:
+            span = fields.locate(before, self._path)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return event
+        if span is None:
+            return event
+        if len(self._path) == 1:
+            self._learn(event, before, span)
+        return frames.with_payload(event, before[: span[0]] + self._model + before[span[1] :])
+
+    def _learn(self, event: bytes, data: bytes, span: tuple[int, int]) -> None:
+        """Keep the beginning of this event, up to and with its model, as what the next ones are compared with."""
+        if event.startswith(b"data: " + data) and b"\n" not in data:
+            self._old = b"\n\ndata: " + data[: span[1]]
+            self._new = b"\n\ndata: " + data[: span[0]] + self._model

@@ -1,0 +1,177 @@
+"""The composition root: one configuration becomes one gateway, and a changed one takes its place while requests run."""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Iterable
+
+from nexus.config import Config
+from nexus.config.llm import ProviderConfig
+from nexus.errors import Internal
+from nexus.llm.catalog import Catalog, Rules
+from nexus.llm.protocols.openai import errors
+from nexus.llm.providers import PROVIDERS
+from nexus.llm.providers.base import Provider
+from nexus.server.asgi import App, Message, Receive, Scope, Send
+from nexus.server.connection import GONE
+from nexus.server.health import Health, Ready
+from nexus.server.llm import Routes
+from nexus.server.middleware.cors import cors
+from nexus.server.middleware.csrf import csrf
+
+log = logging.getLogger(__name__)
+
+
+class Gateway:
+    """Everything one configuration asks for. Start and close it in the loop that serves."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        providers = config.llm.providers if config.llm.enabled else {}
+        self.providers: list[Provider] = [PROVIDERS[one.type](name, one) for name, one in providers.items()]
+        self.catalog = Catalog(
+            [(provider, _rules(config, providers[provider.name])) for provider in self.providers],
+            config.llm.discovery.interval,
+            time.monotonic,
+        )
+        self.app = self._build()
+        self.active = 0
+        """Requests under way."""
+
+    async def start(self) -> None:
+        """Bring up the providers and ask for their models.
+
+        Raises:
+            ProviderFailed: a provider cannot be used.
+            DiscoveryFailed: a provider answered with an error, and the file does not forgive that.
+        """
+        for provider in self.providers:
+            await provider.start()
+        await self.catalog.start(forgiving=self.config.llm.discovery.on_start_error == "warn")
+
+    async def close(self) -> None:
+        """Give everything back, in reverse order."""
+        await self.catalog.close()
+        for provider in reversed(self.providers):
+            await provider.close()
+
+    def _build(self) -> App:
+        server, llm = self.config.server, self.config.llm
+        exact: dict[str, App] = {"/ready": Ready(self.providers, self.catalog)}
+        if server.health.enabled and server.health.listen is None:
+            exact[server.health.path] = Health()
+        routes: Routes | None = None
+        if self.providers and llm.protocols.openai.enabled:
+            taken = [*exact, self.config.mcp.path, llm.protocols.anthropic.path]
+            routes = Routes(
+                self.catalog,
+                llm.protocols.openai.path,
+                taken,
+                keep_alive=llm.keep_alive,
+                max_body=server.max_body_size,
+            )
+        app = _recover(_router(exact, routes))
+        if server.csrf.enabled:
+            app = csrf(app, server.csrf.header_name)
+        return cors(app, server.cors)
+
+
+class Current:
+    """The gateway that answers now. A request stays with the gateway it began with."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self.gateway = gateway
+        self._retired: set[asyncio.Task[None]] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        gateway = self.gateway
+        gateway.active += 1
+        try:
+            await gateway.app(scope, receive, send)
+        finally:
+            gateway.active -= 1
+
+    def replace(self, gateway: Gateway) -> None:
+        """Let another gateway answer from now on; the old one is closed after its last request."""
+        old, self.gateway = self.gateway, gateway
+        task = asyncio.create_task(_retire(old), name="retire")
+        self._retired.add(task)
+        task.add_done_callback(self._retired.discard)
+
+    async def close(self) -> None:
+        """Close every gateway there is."""
+        for task in tuple(self._retired):
+            task.cancel()
+        await asyncio.gather(*self._retired, return_exceptions=True)
+        await self.gateway.close()
+
+
+async def _retire(gateway: Gateway) -> None:
+    try:
+        while gateway.active:
+            await asyncio.sleep(0.2)
+    finally:
+        await gateway.close()
+
+
+def _rules(config: Config, provider: ProviderConfig) -> Rules:
+    return Rules(
+        explicit={key: model.rename for key, model in provider.models.items()},
+        allowed=provider.model_filter,
+        forwards_keys=provider.forward_token,
+        explicit_only=config.llm.require_explicit_models,
+    )
+
+
+def _router(exact: dict[str, App], routes: Routes | None) -> App:
+    async def router(scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope["path"]
+        if (app := exact.get(path)) is not None:
+            await app(scope, receive, send)
+        elif routes is not None and routes.owns(path):
+            await routes(scope, receive, send)
+        else:
+            await send({"type": "http.response.start", "status": 404, "headers": [(b"content-length", b"0")]})
+            await send({"type": "http.response.body", "body": b""})
+
+    return router
+
+
+def _recover(app: App) -> App:
+    """Turn a fault of ours into a 500 with a reference, and a client that left into silence."""
+
+    async def recover(scope: Scope, receive: Receive, send: Send) -> None:
+        started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await app(scope, receive, watched)
+        except asyncio.CancelledError as cancelled:
+            if cancelled.args != (GONE,):
+                raise
+        except Exception:
+            reference = secrets.token_hex(8)
+            log.exception("internal error %s", reference)
+            if started:
+                raise
+            status, content_type, body = errors.write_error(Internal(reference))
+            headers = [(b"content-type", content_type), (b"content-length", b"%d" % len(body))]
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
+
+    return recover
+
+
+def served(gateway: Gateway) -> Iterable[tuple[str, str]]:
+    """Name the endpoints of a gateway, as a person would look for them."""
+    llm = gateway.config.llm
+    if gateway.providers and llm.protocols.openai.enabled:
+        yield "OpenAI LLM endpoint", f"{llm.protocols.openai.path}/v1"
+    if gateway.config.server.health.enabled and gateway.config.server.health.listen is None:
+        yield "Health endpoint", gateway.config.server.health.path

@@ -1,0 +1,88 @@
+"""A client's connection: uvicorn's, with bounds on what comes before a body and a way to stop work nobody waits for."""
+
+import asyncio
+from typing import Any
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+EXTENSION = "nexus.connection"
+GONE = "the client has gone"
+HEAD_TIMEOUT = 30.0
+"""Seconds a client may take to send a request line and headers."""
+
+_TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\nconnection: close\r\n"
+    b"content-length: %d\r\n\r\n%s"
+)
+
+
+class Connection(HttpToolsProtocol):
+    """Refuse heads that are too large or too slow, and cancel the request of a client that hangs up."""
+
+    max_head = 64 * 1024
+
+    def __init__(
+        self, config: Config, server_state: ServerState, app_state: dict[str, Any], **more: Any
+    ) -> None:
+        super().__init__(config, server_state, app_state, **more)
+        self._head = 0
+        self._in_head = True
+        self._clock: asyncio.TimerHandle | None = None
+        self._work: asyncio.Task[Any] | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn narrows it as well
+        super().connection_made(transport)
+        self._clock = self.loop.call_later(HEAD_TIMEOUT, self.transport.close)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if not self._in_head or self.transport.is_closing():
+            return
+        self._head += len(data)
+        if self._head > self.max_head:
+            self._refuse()
+        elif self._clock is None:
+            self._clock = self.loop.call_later(HEAD_TIMEOUT, self.transport.close)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head = True
+        self._head = 0
+        self.scope["extensions"] = {EXTENSION: self}  # type: ignore[typeddict-item]  # an extension of ours
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        if self._clock is not None:
+            self._clock.cancel()
+            self._clock = None
+        if sum(len(name) + len(value) for name, value in self.headers) > self.max_head:
+            self._refuse()
+            return
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._clock is not None:
+            self._clock.cancel()
+            self._clock = None
+        super().connection_lost(exc)
+        if self._work is not None:
+            self._work.cancel(GONE)
+            self._work = None
+
+    def watch(self, task: "asyncio.Task[Any] | None") -> None:
+        """Name the task to cancel when the client hangs up; `None` when its answer is complete."""
+        self._work = task
+
+    def cut(self) -> None:
+        """Close without ending the answer, so that a client sees that it is not whole."""
+        self.transport.abort()
+
+    def _refuse(self) -> None:
+        body = (
+            b'{"error":{"message":"Request header fields are too large, limit is %d bytes",'
+            b'"type":"invalid_request_error","code":431}}' % self.max_head
+        )
+        self.transport.write(_TOO_LARGE % (len(body), body))
+        self.transport.close()

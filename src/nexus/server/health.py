@@ -1,0 +1,49 @@
+"""Is the process alive, and can it do its work: two questions, two answers."""
+
+from collections.abc import Sequence
+
+from nexus.llm.catalog import Catalog
+from nexus.llm.protocols.fields import encode
+from nexus.llm.providers.base import Provider
+from nexus.server.asgi import Receive, Scope, Send
+
+_HEALTHY = b'{"status":"healthy"}'
+
+
+class Health:
+    """Alive: always the same answer."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer GET and HEAD."""
+        await _answer(scope, send, 200, _HEALTHY)
+
+
+class Ready:
+    """Ready: every part with what keeps it from working, if anything does."""
+
+    def __init__(self, providers: Sequence[Provider], catalog: Catalog) -> None:
+        self._providers = providers
+        self._catalog = catalog
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer GET and HEAD: 200 once discovery has been round and at least one provider works, else 503."""
+        parts = {f"llm.providers.{provider.name}": self._state(provider) for provider in self._providers}
+        if not self._catalog.ready:
+            parts["llm.catalog"] = "asking the providers for their models"
+        works = any(self._state(provider) == "up" for provider in self._providers)
+        ready = self._catalog.ready and (works or not self._providers)
+        await _answer(scope, send, 200 if ready else 503, encode({"ready": ready, "parts": parts}))
+
+    def _state(self, provider: Provider) -> str:
+        return provider.trouble or self._catalog.troubles.get(provider.name) or "up"
+
+
+async def _answer(scope: Scope, send: Send, status: int, body: bytes) -> None:
+    if scope["method"] not in ("GET", "HEAD"):
+        headers = [(b"allow", b"GET, HEAD"), (b"content-length", b"0")]
+        await send({"type": "http.response.start", "status": 405, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+        return
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

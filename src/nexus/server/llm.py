@@ -1,0 +1,190 @@
+"""The routes of the LLM half: read a bounded body, call `exchange`, send what it gives."""
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import secrets
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from nexus.errors import (
+    BodyTooLarge,
+    Internal,
+    InvalidRequest,
+    MethodNotAllowed,
+    NexusError,
+    NotFound,
+    NotReady,
+    UnknownModel,
+)
+from nexus.http.client import Failed
+from nexus.llm.catalog import Catalog
+from nexus.llm.exchange import Reply, Request, exchange
+from nexus.llm.protocols.openai import endpoints, errors, models
+from nexus.server import connection
+from nexus.server.asgi import Receive, Scope, Send
+
+log = logging.getLogger(__name__)
+
+DEFAULT_PATH = "/llm/openai"
+_BODY_IDLE = 60.0
+"""Seconds between two pieces of a request body."""
+_process = secrets.token_hex(6)
+_numbers = itertools.count(1)
+
+
+class Routes:
+    """All paths of the OpenAI protocol: every endpoint below every prefix, and below a provider's name."""
+
+    def __init__(
+        self, catalog: Catalog, path: str, taken: Iterable[str], *, keep_alive: float, max_body: int
+    ) -> None:
+        self._catalog = catalog
+        self._keep_alive = keep_alive
+        self._max_body = max_body
+        self._base = path
+        self.prefixes = _prefixes(path, tuple(taken))
+        self._exact = {
+            prefix + endpoint.path: (endpoint, endpoint.path, None)
+            for prefix in self.prefixes
+            for endpoint in endpoints.ENDPOINTS
+        }
+
+    def owns(self, path: str) -> bool:
+        """Whether a path belongs to this protocol, known endpoint or not."""
+        return path in self._exact or path.startswith(tuple(f"{prefix}/" for prefix in self.prefixes))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        client: connection.Connection | None = scope.get("extensions", {}).get(connection.EXTENSION)
+        if client is not None:
+            client.watch(asyncio.current_task())
+        try:
+            reply = await self._answer(scope, receive)
+            await _send(reply, send, client)
+        except NexusError as error:
+            await _send(_failure(error), send, client)
+        finally:
+            if client is not None:
+                client.watch(None)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Reply:
+        path: str = scope["path"]
+        found = self._exact.get(path) or self._find(path)
+        if found is None:
+            return await self._models(scope, path)
+        endpoint, below, provider = found
+        method: str = scope["method"]
+        if method not in endpoint.methods:
+            raise MethodNotAllowed(", ".join(endpoint.methods))
+        headers: Sequence[tuple[bytes, bytes]] = scope["headers"]
+        body = await self._body(headers, receive) if method == "POST" else b""
+        content_type = next((value for name, value in headers if name == b"content-type"), b"")
+        request = Request(endpoint, method, below, provider, scope["query_string"], content_type, body)
+        return await exchange(request, self._catalog, self._keep_alive)
+
+    def _find(self, path: str) -> tuple[endpoints.Endpoint, str, str | None] | None:
+        for prefix in self.prefixes:
+            if (
+                path.startswith(f"{prefix}/")
+                and (endpoint := endpoints.find(path[len(prefix) :])) is not None
+            ):
+                return endpoint, path[len(prefix) :], None
+        provider, version, below = path.removeprefix(f"{self._base}/").partition("/v1/")
+        if (
+            version
+            and provider in self._catalog.snapshot.shelves
+            and (endpoint := endpoints.find(f"/{below}"))
+        ):
+            return endpoint, f"/{below}", provider
+        return None
+
+    async def _models(self, scope: Scope, path: str) -> Reply:
+        prefix = next((prefix for prefix in self.prefixes if path.startswith(f"{prefix}/models")), None)
+        if prefix is None:
+            raise NotFound(f"No endpoint at {path}")
+        if scope["method"] not in ("GET", "HEAD"):
+            raise MethodNotAllowed("GET")
+        if not await self._catalog.wait(30.0):
+            raise NotReady("The model list is not there yet, try again in a moment")
+        served = self._catalog.snapshot.models
+        rest = path[len(prefix) + len("/models") :]
+        if rest in ("", "/"):
+            return _json(200, models.write_list(served.values()))
+        if (model := served.get(rest[1:])) is None:
+            raise UnknownModel(f"Model '{rest[1:]}' not found")
+        return _json(200, models.write_model(model))
+
+    async def _body(self, headers: Sequence[tuple[bytes, bytes]], receive: Receive) -> bytes:
+        for name, value in headers:
+            if name == b"content-length" and int(value) > self._max_body:
+                raise BodyTooLarge(self._max_body)
+        message = await receive()
+        if not message.get("more_body", False):
+            return message.get("body", b"")
+        parts = [message.get("body", b"")]
+        size = len(parts[0])
+        while message.get("more_body", False):
+            if size > self._max_body:
+                raise BodyTooLarge(self._max_body)
+            message = await _within(receive)
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+        if message["type"] == "http.disconnect":
+            raise InvalidRequest("The request body ended early")
+        return b"".join(parts)
+
+
+def _prefixes(base: str, taken: tuple[str, ...]) -> tuple[str, ...]:
+    """Name every prefix an endpoint is reached by; the published examples do not agree on one."""
+    wanted = [f"{base}/v1", base]
+    if base == DEFAULT_PATH:
+        wanted += ["/llm/v1", "/llm"]
+    ends = ("", "/chat/completions", "/models")
+    return tuple(
+        prefix for prefix in wanted if not any(prefix + end == other for other in taken for end in ends)
+    )
+
+
+async def _within(receive: Receive) -> dict[str, Any]:
+    try:
+        async with asyncio.timeout(_BODY_IDLE):
+            return await receive()
+    except TimeoutError:
+        raise InvalidRequest(f"The request body stopped for {_BODY_IDLE:g} seconds") from None
+
+
+async def _send(reply: Reply, send: Send, client: connection.Connection | None) -> None:
+    headers = reply.headers
+    if not any(name in (b"x-request-id", b"request-id") for name, _ in headers):
+        headers.append((b"x-request-id", f"nx-{_process}-{next(_numbers):x}".encode()))
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    if isinstance(reply.body, bytes):
+        await send({"type": "http.response.body", "body": reply.body})
+        return
+    try:
+        async with contextlib.aclosing(reply.body) as pieces:
+            async for piece in pieces:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+    except Failed as failure:
+        log.warning("an answer broke off: %s", failure)
+        if client is None:
+            raise
+        client.cut()
+        return
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _failure(error: NexusError) -> Reply:
+    if isinstance(error, Internal):
+        log.error("internal error %s", error.reference)
+    status, content_type, body = errors.write_error(error)
+    headers = [*error.headers, (b"content-type", content_type), (b"content-length", b"%d" % len(body))]
+    return Reply(status, headers, body)
+
+
+def _json(status: int, body: bytes) -> Reply:
+    return Reply(
+        status, [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))], body
+    )

@@ -1,0 +1,2 @@
+def cors(app, config):
+    return app

@@ -1,0 +1,249 @@
+"""The life of one serving process: bind, serve, become ready, reload, drain, end."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import ssl
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvloop
+import watchfiles
+
+from nexus.config import Config, Loaded
+from nexus.config.base import Address
+from nexus.errors import ConfigError
+from nexus.llm.catalog import DiscoveryFailed
+from nexus.llm.providers.base import ProviderFailed
+from nexus.server.app import Current, Gateway, served
+from nexus.server.asgi import App, Receive, Scope, Send
+from nexus.server.health import Health
+from nexus.server.listener import Listener, bind
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to serve and how, decided by the command line."""
+
+    loaded: Loaded
+    address: Address
+    reload: Callable[[], Loaded] | None = None
+    """Reads the configuration again; absent when there is no file."""
+    file: Path | None = None
+    """Watched for changes."""
+    share: bool = False
+    """Several processes serve this port."""
+    started: Callable[[str, Gateway], None] | None = None
+    """Told the address and the gateway once everything is up."""
+
+
+def run(plan: Plan) -> int:
+    """Serve until told to stop; gives the exit status."""
+    return uvloop.run(_serve(plan))
+
+
+async def _serve(plan: Plan) -> int:
+    config = plan.loaded.config
+    try:
+        tls = _tls(config)
+        gateway = Gateway(config)
+        current = Current(gateway)
+        listeners = [
+            Listener(_bound(plan.address, share=plan.share), current, tls, config.server.max_header_size)
+        ]
+        if config.server.health.enabled and config.server.health.listen is not None:
+            bound = _bound(config.server.health.listen, share=plan.share)
+            app = _only(config.server.health.path, Health())
+            listeners.append(Listener(bound, app, tls, config.server.max_header_size))
+    except (OSError, ValueError) as error:
+        log.error("Server failed to start: %s", error)
+        return 1
+    async with _signals() as told:
+        return await _live(plan, current, listeners, told)
+
+
+async def _live(plan: Plan, current: Current, listeners: list[Listener], told: "_Told") -> int:
+    for listener in listeners:
+        await listener.start()
+    _announce(listeners[0].address, current.gateway)
+    start = asyncio.create_task(current.gateway.start(), name="start")
+    stop = asyncio.create_task(told.stop.wait(), name="stop")
+    await asyncio.wait((start, stop), return_when=asyncio.FIRST_COMPLETED)
+    status = 0
+    if start.done() and (failure := start.exception()) is not None:
+        status = 1
+        _tell(failure)
+    elif start.done():
+        if plan.started is not None:
+            plan.started(listeners[0].address, current.gateway)
+        reloading = asyncio.create_task(_reload_when_told(plan, current, told), name="reload")
+        await stop
+        reloading.cancel()
+    start.cancel()
+    stop.cancel()
+    seconds = current.gateway.config.server.shutdown_timeout
+    cut = sum(await asyncio.gather(*(listener.drain(seconds, told.hurry) for listener in listeners)))
+    if cut:
+        log.warning("%d requests were cut, they had not ended within %g seconds", cut, seconds)
+    await current.close()
+    if status == 0:
+        log.info("Server shut down gracefully")
+    return status
+
+
+def _tell(failure: BaseException) -> None:
+    match failure:
+        case DiscoveryFailed():
+            log.error(
+                "Server failed to start: Failed to initialize LLM router: Failed to initialize LLM server: Internal"
+                ' server error (%s). Set llm.discovery.on_start_error = "warn" to start all the same.',
+                failure,
+            )
+        case ProviderFailed():
+            log.error("Server failed to start: %s", failure)
+        case _:
+            log.error("Server failed to start", exc_info=failure)
+
+
+def _announce(address: str, gateway: Gateway) -> None:
+    for what, path in served(gateway):
+        log.info("%s: %s%s", what, address, path)
+    health = gateway.config.server.health
+    if health.enabled and health.listen is not None:
+        log.info("Health check endpoint exposed at %s%s", health.listen, health.path)
+    if not gateway.providers:
+        log.warning("No functional endpoint: neither MCP nor LLM is configured")
+
+
+async def _reload_when_told(plan: Plan, current: Current, told: "_Told") -> None:
+    changes = asyncio.create_task(_watch(plan, told.reload), name="watch") if plan.file is not None else None
+    try:
+        while True:
+            await told.reload.wait()
+            told.reload.clear()
+            await _reload(plan, current)
+    finally:
+        if changes is not None:
+            changes.cancel()
+
+
+async def _watch(plan: Plan, changed: asyncio.Event) -> None:
+    assert plan.file is not None
+    name = plan.file.name
+    # the folder, not the file: editors and config maps replace files instead of writing them
+    watched = watchfiles.awatch(plan.file.resolve().parent, recursive=False, raise_interrupt=False)  # pyright: ignore[reportUnknownMemberType]  # its stop event may be trio's
+    async for found in watched:
+        if any(Path(path).name in (name, "..data") for _, path in found):
+            changed.set()
+
+
+async def _reload(plan: Plan, current: Current) -> None:
+    if plan.reload is None:
+        log.warning("There is no configuration file to reload")
+        return
+    old = current.gateway.config
+    try:
+        loaded = plan.reload()
+        if loaded.config == old:
+            return
+        gateway = Gateway(loaded.config)
+    except (ConfigError, OSError, ValueError) as error:
+        log.error("The configuration was not reloaded, the old one stays in force: %s", error)
+        return
+    try:
+        await gateway.start()
+    except (DiscoveryFailed, ProviderFailed) as error:
+        log.error("The configuration was not reloaded, the old one stays in force: %s", error)
+        await gateway.close()
+        return
+    for warning in loaded.warnings:
+        log.warning("%s", warning)
+    _warn_of_fixed(old, loaded.config)
+    current.replace(gateway)
+    log.info("The configuration was reloaded: %d models", len(gateway.catalog.snapshot.models))
+
+
+def _warn_of_fixed(old: Config, new: Config) -> None:
+    fixed = ("listen_address", "tls", "workers", "max_header_size")
+    changed = [name for name in fixed if getattr(old.server, name) != getattr(new.server, name)]
+    if old.server.health.listen != new.server.health.listen:
+        changed.append("health.listen")
+    for name in changed:
+        log.warning("server.%s has changed; it takes effect with the next start", name)
+
+
+def _tls(config: Config) -> ssl.SSLContext | None:
+    if config.server.tls is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(config.server.tls.certificate, config.server.tls.key)
+    except (OSError, ssl.SSLError) as error:
+        raise OSError(f"Failed to load TLS certificate and key: {error}") from error
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _bound(address: Address, *, share: bool) -> socket.socket:
+    try:
+        return bind(address.host, address.port, share=share)
+    except OSError as error:
+        raise OSError(f"Failed to bind to {address}: {error.strerror or error}") from error
+
+
+def _only(path: str, app: App) -> App:
+    async def route(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == path:
+            await app(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": 404, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    return route
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    stop: asyncio.Event
+    hurry: asyncio.Event
+    reload: asyncio.Event
+
+
+@contextlib.asynccontextmanager
+async def _signals() -> AsyncGenerator[_Told]:
+    """Hear what the operator wants: INT and TERM stop, a second one at once; HUP reloads."""
+    told = _Told(asyncio.Event(), asyncio.Event(), asyncio.Event())
+    loop = asyncio.get_running_loop()
+
+    def stop() -> None:
+        (told.hurry if told.stop.is_set() else told.stop).set()
+
+    loop.add_signal_handler(signal.SIGINT, stop)
+    loop.add_signal_handler(signal.SIGTERM, stop)
+    loop.add_signal_handler(signal.SIGHUP, told.reload.set)
+    parent = (
+        asyncio.create_task(_follow_parent(told.stop), name="parent")
+        if os.environ.get("NEXUS_WORKER")
+        else None
+    )
+    try:
+        yield told
+    finally:
+        if parent is not None:
+            parent.cancel()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.remove_signal_handler(number)
+
+
+async def _follow_parent(stop: asyncio.Event) -> None:
+    """Stop a worker whose supervisor has died without a word."""
+    supervisor = os.getppid()
+    while os.getppid() == supervisor:
+        await asyncio.sleep(1)
+    stop.set()
