@@ -45,7 +45,7 @@ class Running:
     ) -> Answer:
         """Send one request on a connection of its own."""
         lines = {"host": "test", "content-length": str(len(body)), "connection": "close", **headers}
-        if content_type and body:
+        if method == "POST":
             lines.setdefault("content-type", content_type)
         return await self.send(_request(method, path, lines) + body)
 

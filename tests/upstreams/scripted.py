@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-MODELS = b'{"object":"list","data":[{"id":"gpt-4o","object":"model","created":1677651200,"owned_by":"openai"}]}'
+MODELS = (
+    b'{"object":"list","data":[{"id":"gpt-4o","object":"model","created":1677651200,"owned_by":"openai"}]}'
+)
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,9 @@ class Upstream:
         self.left = asyncio.Event()
         """Set when a client went away before its answer was complete."""
         self.url = ""
+        self.mute = False
+        """Hear requests and say nothing."""
+        self._server: asyncio.Server | None = None
         self._serving: set[asyncio.Task[None]] = set()
 
     @property
@@ -60,7 +65,14 @@ class Upstream:
         self._serving.add(task)
         task.add_done_callback(self._serving.discard)
 
+    async def listen(self) -> None:
+        self._server = await asyncio.start_server(self.accept, "127.0.0.1", 0, limit=64 * 1024 * 1024)
+        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/v1"
+
     async def close(self) -> None:
+        """Refuse connections from now on, and end those there are."""
+        if self._server is not None:
+            self._server.close()
         for task in tuple(self._serving):
             task.cancel()
         await asyncio.gather(*self._serving, return_exceptions=True)
@@ -69,6 +81,9 @@ class Upstream:
         try:
             while (asked := await _read(reader)) is not None:
                 self.asked.append(asked)
+                if self.mute:
+                    await reader.read()
+                    break
                 listing = asked.method == "GET" and asked.target.startswith("/v1/models")
                 told = self.models if listing else self.script(asked)
                 if not await self._tell(told, reader, writer):
@@ -112,7 +127,9 @@ async def _read(reader: asyncio.StreamReader) -> Asked | None:
         return None
     first, *lines = head.decode("latin-1").split("\r\n")
     method, target, _ = first.split(" ")
-    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)}
+    headers = {
+        name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)
+    }
     body = await reader.readexactly(int(headers.get("content-length", "0")))
     return Asked(method, target, headers, body)
 
@@ -121,10 +138,8 @@ async def _read(reader: asyncio.StreamReader) -> Asked | None:
 async def upstream(script: Script = lambda _: Told()) -> AsyncIterator[Upstream]:
     """Serve on a free port of loopback until the end of the block."""
     made = Upstream(script)
-    server = await asyncio.start_server(made.accept, "127.0.0.1", 0, limit=64 * 1024 * 1024)
-    made.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    await made.listen()
     try:
         yield made
     finally:
-        server.close()
         await made.close()

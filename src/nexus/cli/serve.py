@@ -7,8 +7,7 @@ from pathlib import Path
 
 from nexus import __version__
 from nexus.cli.source import find
-from nexus.config import Loaded
-from nexus.config.base import Address
+from nexus.config import Address, Loaded
 from nexus.errors import ConfigError, Problem
 from nexus.server import workers
 from nexus.server.app import Gateway, served
@@ -33,7 +32,7 @@ class Options:
 
 def serve(options: Options, arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Load, check and serve; gives the exit status."""
-    is_worker = "NEXUS_WORKER" in environ
+    worker = environ.get(workers.VARIABLE)
     try:
         loaded, file = find(options.config, environ)
         address = _address(options.listen_address) or loaded.config.server.listen_address or DEFAULT_ADDRESS
@@ -44,17 +43,17 @@ def serve(options: Options, arguments: Sequence[str], environ: Mapping[str, str]
         logs.complain(str(error))
         return 1
     logs.setup(options.level, options.style)
-    if not is_worker:
+    if worker is None:
         _greet(loaded)
-    if count > 1 and not is_worker:
-        return workers.supervise(count, arguments)
+        if count > 1:
+            return workers.supervise(count, arguments, address)
     plan = Plan(
         loaded,
         address,
         reload=(lambda: find(file, environ)[0]) if file else None,
         file=file,
         share=count > 1,
-        started=None if is_worker else _banner,
+        started=_banner if worker in (None, "1") else None,
     )
     return run(plan)
 

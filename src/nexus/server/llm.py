@@ -120,20 +120,19 @@ class Routes:
         for name, value in headers:
             if name == b"content-length" and int(value) > self._max_body:
                 raise BodyTooLarge(self._max_body)
+        parts: list[bytes] = []
+        size = 0
         message = await receive()
-        if not message.get("more_body", False):
-            return message.get("body", b"")
-        parts = [message.get("body", b"")]
-        size = len(parts[0])
-        while message.get("more_body", False):
-            if size > self._max_body:
-                raise BodyTooLarge(self._max_body)
-            message = await _within(receive)
+        while True:
+            if message["type"] == "http.disconnect":
+                raise InvalidRequest("The request body ended early")
             parts.append(message.get("body", b""))
             size += len(parts[-1])
-        if message["type"] == "http.disconnect":
-            raise InvalidRequest("The request body ended early")
-        return b"".join(parts)
+            if size > self._max_body:
+                raise BodyTooLarge(self._max_body)
+            if not message.get("more_body", False):
+                return parts[0] if len(parts) == 1 else b"".join(parts)
+            message = await _within(receive)
 
 
 def _prefixes(base: str, taken: tuple[str, ...]) -> tuple[str, ...]:

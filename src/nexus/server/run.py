@@ -14,8 +14,7 @@ from pathlib import Path
 import uvloop
 import watchfiles
 
-from nexus.config import Config, Loaded
-from nexus.config.base import Address
+from nexus.config import Address, Config, Loaded
 from nexus.errors import ConfigError
 from nexus.llm.catalog import DiscoveryFailed
 from nexus.llm.providers.base import ProviderFailed
@@ -23,6 +22,7 @@ from nexus.server.app import Current, Gateway, served
 from nexus.server.asgi import App, Receive, Scope, Send
 from nexus.server.health import Health
 from nexus.server.listener import Listener, bind
+from nexus.server.workers import VARIABLE
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class Plan:
     share: bool = False
     """Several processes serve this port."""
     started: Callable[[str, Gateway], None] | None = None
-    """Told the address and the gateway once everything is up."""
+    """Told the address and the gateway once everything is up; absent where another process speaks for this one."""
 
 
 def run(plan: Plan) -> int:
@@ -71,7 +71,8 @@ async def _serve(plan: Plan) -> int:
 async def _live(plan: Plan, current: Current, listeners: list[Listener], told: "_Told") -> int:
     for listener in listeners:
         await listener.start()
-    _announce(listeners[0].address, current.gateway)
+    if plan.started is not None:
+        _announce(listeners[0].address, current.gateway)
     start = asyncio.create_task(current.gateway.start(), name="start")
     stop = asyncio.create_task(told.stop.wait(), name="stop")
     await asyncio.wait((start, stop), return_when=asyncio.FIRST_COMPLETED)
@@ -229,7 +230,7 @@ async def _signals() -> AsyncGenerator[_Told]:
     loop.add_signal_handler(signal.SIGHUP, told.reload.set)
     parent = (
         asyncio.create_task(_follow_parent(told.stop), name="parent")
-        if os.environ.get("NEXUS_WORKER")
+        if os.environ.get(VARIABLE)
         else None
     )
     try:

@@ -8,12 +8,17 @@ import sys
 import time
 from collections.abc import Sequence
 
-from nexus.config import Config
+from nexus.config import Address, Config
+from nexus.server.listener import bind
 
 log = logging.getLogger(__name__)
 
+VARIABLE = "NEXUS_WORKER"
+"""Which worker a process is, from 1; the first one speaks for all."""
 _MIN_LIFE = 1.0
-"""Seconds a worker has to live to be replaced at once; one that dies earlier cannot start at all."""
+"""Seconds; a worker that ends earlier has led a short life."""
+_MAX_SHORT_LIVES = 5
+"""Short lives in a row after which there is no hope. One that ends with status 1 has said itself that it cannot start."""
 
 
 def refusal(config: Config) -> str | None:
@@ -27,17 +32,27 @@ def refusal(config: Config) -> str | None:
     return None
 
 
-def supervise(count: int, arguments: Sequence[str]) -> int:
+def supervise(count: int, arguments: Sequence[str], address: Address) -> int:
     """Run `count` copies of this program with `arguments` until told to stop; gives the exit status."""
-    fleet = _Fleet(count, arguments)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, fleet.heard)
-    return fleet.run()
+    try:
+        # never listened on: it finds out whether the port is free, and chooses one where any would do
+        held = bind(address.host, address.port, share=True)
+    except OSError as error:
+        log.error("Server failed to start: Failed to bind to %s: %s", address, error.strerror or error)
+        return 1
+    with held:
+        chosen = Address(address.host, held.getsockname()[1])
+        fleet = _Fleet(count, [*arguments, "--listen-address", str(chosen)])
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, fleet.heard)
+        return fleet.run()
 
 
 class _Fleet:
     def __init__(self, count: int, arguments: Sequence[str]) -> None:
         self._arguments = arguments
+        self._started = 0
+        self._short_lives = 0
         self._stopping = False
         self._status = 0
         self._born: dict[int, float] = {}
@@ -62,17 +77,23 @@ class _Fleet:
             worker.returncode = os.waitstatus_to_exitcode(wait_status)
             if self._stopping:
                 self._status = self._status or max(worker.returncode, 0)
-            elif time.monotonic() - self._born[pid] < _MIN_LIFE or worker.returncode == 1:
-                log.error("a worker could not start (exit status %d), giving up", worker.returncode)
+            elif self._hopeless(worker):
+                log.error("workers cannot start (exit status %d), giving up", worker.returncode)
                 self._status = 1
                 self.heard(signal.SIGTERM, None)
             else:
-                log.warning("worker %d died (exit status %d), starting another", pid, worker.returncode)
                 self._start()
+                log.warning("worker %d died (exit status %d), starting another", pid, worker.returncode)
         return self._status
 
+    def _hopeless(self, worker: subprocess.Popen[bytes]) -> bool:
+        lived = time.monotonic() - self._born.pop(worker.pid)
+        self._short_lives = self._short_lives + 1 if lived < _MIN_LIFE else 0
+        return worker.returncode == 1 or self._short_lives > _MAX_SHORT_LIVES
+
     def _start(self) -> None:
-        environment = {**os.environ, "NEXUS_WORKER": "1"}
+        self._started += 1
+        environment = {**os.environ, VARIABLE: str(self._started)}
         worker = subprocess.Popen([sys.executable, "-m", "nexus", *self._arguments], env=environment)
         self._workers[worker.pid] = worker
         self._born[worker.pid] = time.monotonic()

