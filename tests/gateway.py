@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,7 +41,12 @@ class Running:
         return f"http://127.0.0.1:{self.port}"
 
     async def ask(
-        self, method: str, path: str, body: bytes = b"", content_type: str = "application/json", **headers: str
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        content_type: str = "application/json",
+        **headers: str,
     ) -> Answer:
         """Send one request on a connection of its own."""
         lines = {"host": "test", "content-length": str(len(body)), "connection": "close", **headers}
@@ -86,7 +91,9 @@ async def read_answer(reader: asyncio.StreamReader) -> Answer:
 
 
 @contextlib.asynccontextmanager
-async def gateway(toml: str, environ: Mapping[str, str] | None = None, *, wait: bool = True) -> AsyncIterator[Running]:
+async def gateway(
+    toml: str, environ: Mapping[str, str] | None = None, *, wait: bool = True
+) -> AsyncGenerator[Running]:
     """Serve a configuration on a free port until the end of the block; without `wait`, discovery may still be on."""
     made = Gateway(config.loads(toml, environ or {}).config)
     current = Current(made)
@@ -130,7 +137,9 @@ class Process:
         raise AssertionError(f"{text!r} was never said:\n{''.join(self.log)}")
 
 
-def command(*arguments: str, environ: Mapping[str, str] | None = None, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def command(
+    *arguments: str, environ: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run `nexus` to its end."""
     return subprocess.run(
         [sys.executable, "-m", "nexus", *arguments],
@@ -144,7 +153,9 @@ def command(*arguments: str, environ: Mapping[str, str] | None = None, cwd: Path
 
 
 @contextlib.contextmanager
-def process(*arguments: str, environ: Mapping[str, str] | None = None, cwd: Path | None = None, ready: str = "Ready:") -> Iterator[Process]:
+def process(
+    *arguments: str, environ: Mapping[str, str] | None = None, cwd: Path | None = None, ready: str = "Ready:"
+) -> Generator[Process]:
     """Run `nexus` on a free port until the end of the block."""
     popen = subprocess.Popen(
         [sys.executable, "-m", "nexus", "--listen-address", "127.0.0.1:0", *arguments],

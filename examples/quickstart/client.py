@@ -8,7 +8,9 @@ base_url = sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:8000/llm/open
 client = OpenAI(base_url=base_url, api_key="not-used")
 model = next(model.id for model in client.models.list() if model.owned_by in ("local", "nexus"))
 
-answer = client.chat.completions.create(model=model, messages=[{"role": "user", "content": "What is 2+2?"}], max_tokens=40)
+answer = client.chat.completions.create(
+    model=model, messages=[{"role": "user", "content": "What is 2+2?"}], max_tokens=40
+)
 print(answer.choices[0].message.content)
 
 question = "Write one sentence about the sea."

@@ -9,7 +9,9 @@ from nexus.llm.providers.local import find_model, server_is_installed
 here = Path(__file__).parent
 file = here / "nexus.toml"
 if not server_is_installed() or find_model() is None:
-    print("The small model is not installed for this machine; a model that echoes stands in for it.", flush=True)
+    print(
+        "The small model is not installed for this machine; a model that echoes stands in for it.", flush=True
+    )
     file = here / "echo.toml"
 
 os.execv(sys.executable, [sys.executable, "-m", "nexus", "--config", str(file), *sys.argv[1:]])

@@ -2,6 +2,7 @@
 
 import msgspec
 import pytest
+
 from gateway import gateway, provider
 from upstreams.scripted import Told, upstream
 
@@ -50,7 +51,9 @@ async def test_a_model_nobody_has_is_refused(model: str, status: int, message: s
         assert (answer.status, answer.body) == (status, said(message, kind, status))
 
 
-@pytest.mark.parametrize("content_type", ["text/plain", "application/jsonp", "multipart/form-data; boundary=x"])
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "application/jsonp", "multipart/form-data; boundary=x"]
+)
 async def test_another_content_type_is_refused(content_type: str) -> None:
     async with upstream() as up, gateway(provider(up.url)) as nexus:
         answer = await nexus.ask("POST", CHAT, ASK, content_type)
@@ -58,7 +61,9 @@ async def test_another_content_type_is_refused(content_type: str) -> None:
         assert (answer.status, answer.body) == (415, said(message, "invalid_request_error", 415))
 
 
-@pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "Application/JSON", "application/json ;x=y"])
+@pytest.mark.parametrize(
+    "content_type", ["application/json; charset=utf-8", "Application/JSON", "application/json ;x=y"]
+)
 async def test_parameters_and_case_of_the_content_type_do_not_matter(content_type: str) -> None:
     async with upstream() as up, gateway(provider(up.url)) as nexus:
         assert (await nexus.ask("POST", CHAT, ASK, content_type)).status == 200
@@ -99,12 +104,17 @@ async def test_another_method_is_refused_with_the_right_one() -> None:
 async def test_an_unknown_endpoint_says_so() -> None:
     async with upstream() as up, gateway(provider(up.url)) as nexus:
         answer = await nexus.ask("POST", "/llm/openai/v1/chat", ASK)
-        assert (answer.status, answer.body) == (404, said("No endpoint at /llm/openai/v1/chat", "not_found_error", 404))
+        assert (answer.status, answer.body) == (
+            404,
+            said("No endpoint at /llm/openai/v1/chat", "not_found_error", 404),
+        )
         nowhere = await nexus.ask("GET", "/nowhere")
         assert (nowhere.status, nowhere.body) == (404, b"")
 
 
-OWN_WORDS = b'{"error": {"message": "slow down", "type": "tokens", "param": null, "code": "rate_limit_exceeded"}}'
+OWN_WORDS = (
+    b'{"error": {"message": "slow down", "type": "tokens", "param": null, "code": "rate_limit_exceeded"}}'
+)
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 422, 429, 500, 503, 529])
@@ -129,7 +139,9 @@ async def test_an_error_of_the_same_protocol_is_relayed_as_it_came(status: int) 
         (422, 502, "Provider API error (422): no", "api_error"),
     ],
 )
-async def test_an_error_in_other_words_is_told_in_ours(upstream_status: int, status: int, message: str, kind: str) -> None:
+async def test_an_error_in_other_words_is_told_in_ours(
+    upstream_status: int, status: int, message: str, kind: str
+) -> None:
     told = Told(status=upstream_status, content_type="text/plain", pieces=(b"no",))
     async with upstream(lambda _: told) as up, gateway(provider(up.url)) as nexus:
         answer = await nexus.ask("POST", CHAT, ASK)
@@ -147,11 +159,14 @@ EVENT = b'data: {"id":"c","model":"gpt-4o","choices":[]}\n\n'
 
 
 async def test_a_cut_answer_is_a_502() -> None:
-    async with upstream(lambda _: Told(pieces=(b'{"model":',), cut=True)) as up, gateway(provider(up.url)) as nexus:
+    async with (
+        upstream(lambda _: Told(pieces=(b'{"model":',), cut=True)) as up,
+        gateway(provider(up.url)) as nexus,
+    ):
         answer = await nexus.ask("POST", CHAT, ASK)
         text = (
             "Connection error: Failed to read the response of OpenAI:"
-            " the upstream closed the connection in the middle of its answer"
+            " the upstream closed the connection amid its answer"
         )
         assert (answer.status, answer.body) == (502, said(text, "api_error", 502))
 
@@ -186,7 +201,7 @@ async def test_a_slow_upstream_is_a_504() -> None:
     async with upstream() as up, gateway(provider(up.url, 'timeouts = { first_byte = "100ms" }')) as nexus:
         up.mute = True
         answer = await nexus.ask("POST", CHAT, ASK)
-        text = "Connection error: Failed to send request to OpenAI: the upstream did not begin to answer within 0.1 seconds"
+        text = "Connection error: Failed to send request to OpenAI: the upstream did not answer within 0.1 seconds"
         assert (answer.status, answer.body) == (504, said(text, "api_error", 504))
 
 
@@ -195,7 +210,10 @@ async def test_a_refused_connection_is_a_502_that_names_no_key() -> None:
         await up.close()
         answer = await nexus.ask("POST", CHAT, b'{"model":"up/gpt-4o","stream":true}')
         assert answer.status == 502
-        assert b"Connection error: Failed to send streaming request to OpenAI: could not connect to 127.0.0.1" in answer.body
+        assert (
+            b"Connection error: Failed to send streaming request to OpenAI: could not connect to 127.0.0.1"
+            in answer.body
+        )
         assert b"test-key" not in answer.body
 
 

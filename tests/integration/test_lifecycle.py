@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import trustme
+
 from gateway import command, process, provider
 from upstreams.scripted import Told, upstream
 
@@ -40,7 +41,10 @@ def echo(tmp_path: Path) -> Path:
 def test_it_starts_answers_and_ends_gracefully(echo: Path) -> None:
     with process("--config", str(echo)) as nexus:
         assert get(nexus.url + "/health") == b'{"status":"healthy"}'
-        assert msgspec.json.decode(get(nexus.url + "/ready")) == {"ready": True, "parts": {"llm.providers.try": "up"}}
+        assert msgspec.json.decode(get(nexus.url + "/ready")) == {
+            "ready": True,
+            "parts": {"llm.providers.try": "up"},
+        }
         assert chat(nexus.url) == "hello"
         nexus.popen.send_signal(signal.SIGTERM)
         nexus.read_until("Server shut down gracefully")
@@ -101,7 +105,10 @@ async def test_a_provider_that_answers_with_an_error_stops_the_start(tmp_path: P
         file.write_text(provider(up.url))
         ended = await asyncio.to_thread(command, "--config", str(file), "--listen-address", "127.0.0.1:0")
         assert ended.returncode == 1
-        assert "Failed to initialize LLM router: Failed to initialize LLM server: Internal server error" in ended.stderr
+        assert (
+            "Failed to initialize LLM router: Failed to initialize LLM server: Internal server error"
+            in ended.stderr
+        )
         assert "provider 'up' did not give its models" in ended.stderr
         assert "test-key" not in ended.stderr
 
@@ -116,7 +123,9 @@ async def test_a_start_can_forgive_a_provider_its_error(tmp_path: Path) -> None:
             with process("--config", str(file)) as nexus:
                 return "".join(nexus.log)
 
-        assert "provider 'up' did not give its models: the upstream answered 401" in await asyncio.to_thread(log)
+        assert "provider 'up' did not give its models: the upstream answered 401" in await asyncio.to_thread(
+            log
+        )
 
 
 def test_a_changed_file_is_served_and_a_bad_one_is_not(echo: Path) -> None:
@@ -200,7 +209,7 @@ def test_https_is_served(tmp_path: Path) -> None:
     file = tmp_path / "nexus.toml"
     file.write_text(ECHO + f'[server.tls]\ncertificate = "{tmp_path}/cert.pem"\nkey = "{tmp_path}/key.pem"\n')
     trusting = ssl.create_default_context()
-    ca.configure_trust(trusting)
+    trusting.load_verify_locations(cadata=ca.cert_pem.bytes().decode())
     with process("--config", str(file)) as nexus:
         assert nexus.url.startswith("https://")
         assert get(nexus.url + "/health", trusting) == b'{"status":"healthy"}'

@@ -7,26 +7,27 @@ from pathlib import Path
 
 import msgspec
 import pytest
+
 from gateway import Running, command, gateway, process
 from nexus.llm.providers import local
 
 pytestmark = [
     pytest.mark.local,
     pytest.mark.skipif(
-        not local.server_is_installed() or local.find_model() is None, reason=f"needs the local model: {local.INSTALL}"
+        not local.server_is_installed() or local.find_model() is None,
+        reason=f"needs the local model: {local.INSTALL}",
     ),
 ]
 TOML = '[llm.providers.here]\ntype = "local"\ncontext = 2048\n'
-ASK = b'{"model":"here/smollm2-135m-instruct","max_tokens":20,"messages":[{"role":"user","content":"What is the capital of France?"}]'
+QUESTION = b'[{"role":"user","content":"What is the capital of France?"}]'
+ASK = b'{"model":"here/smollm2-135m-instruct","max_tokens":20,"messages":' + QUESTION
 
 
-async def children(needle: str = "llama_server.py") -> list[int]:
-    found: list[int] = []
-    for task in Path("/proc/self/task").iterdir():
-        for pid in (task / "children").read_text().split():
-            if needle in Path(f"/proc/{pid}/cmdline").read_text():
-                found.append(int(pid))
-    return found
+async def children() -> list[int]:
+    pids = [
+        pid for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()
+    ]
+    return [int(pid) for pid in pids if "llama_server.py" in Path(f"/proc/{pid}/cmdline").read_text()]
 
 
 async def capital(nexus: Running) -> str:
@@ -39,9 +40,15 @@ async def test_it_answers_and_its_server_ends_with_the_gateway() -> None:
     async with gateway(TOML) as nexus:
         assert "Paris" in await capital(nexus)
         streamed = await nexus.ask("POST", "/llm/v1/chat/completions", ASK + b',"stream":true}')
-        events = [msgspec.json.decode(line[6:]) for line in streamed.body.split(b"\n") if line.startswith(b"data: {")]
+        events = [
+            msgspec.json.decode(line[6:])
+            for line in streamed.body.split(b"\n")
+            if line.startswith(b"data: {")
+        ]
         assert {event["model"] for event in events} == {"here/smollm2-135m-instruct"}
-        assert "Paris" in "".join(event["choices"][0]["delta"].get("content") or "" for event in events if event["choices"])
+        assert "Paris" in "".join(
+            event["choices"][0]["delta"].get("content") or "" for event in events if event["choices"]
+        )
         assert len(await children()) == 1
     assert await children() == []
 
@@ -72,7 +79,9 @@ async def test_the_child_sees_no_key_but_its_own(monkeypatch: pytest.MonkeyPatch
         (child,) = await children()
         environ = Path(f"/proc/{child}/environ").read_text()
         assert "sk-of-others" not in environ
-        key = next(line for line in environ.split("\0") if line.startswith("LLAMA_API_KEY=")).partition("=")[2]
+        key = next(line for line in environ.split("\0") if line.startswith("LLAMA_API_KEY=")).partition("=")[
+            2
+        ]
         assert key not in Path(f"/proc/{child}/cmdline").read_text()
 
 

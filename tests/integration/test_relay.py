@@ -2,6 +2,7 @@ import asyncio
 
 import msgspec
 import pytest
+
 from gateway import gateway, provider, read_answer
 from upstreams.scripted import Asked, Told, upstream
 
@@ -45,7 +46,8 @@ async def test_a_stream_passes_event_by_event_as_it_comes() -> None:
             head = await reader.readuntil(b"\r\n\r\n")
             assert b"200 OK" in head
             assert b"content-type: text/event-stream" in head
-            for event, gate in zip(EVENTS, gates, strict=True):  # the upstream goes on only when this one has come through
+            # the upstream goes on only when what it has said has come through
+            for event, gate in zip(EVENTS, gates, strict=True):
                 assert event.replace(b"gpt-4o-2024-08-06", b"gpt-4o") in await reader.readuntil(b"\n\n")
                 gate.set()
             assert DONE in await reader.readuntil(DONE)
@@ -54,10 +56,20 @@ async def test_a_stream_passes_event_by_event_as_it_comes() -> None:
 
 async def test_every_header_of_the_client_stays_here() -> None:
     async with upstream() as up, gateway(provider(up.url)) as nexus:
-        await nexus.ask("POST", CHAT, b'{"model":"gpt-4o"}', authorization="Bearer mine", cookie="a=b", x_secret="s")
+        await nexus.ask(
+            "POST", CHAT, b'{"model":"gpt-4o"}', authorization="Bearer mine", cookie="a=b", x_secret="s"
+        )
         sent = up.last.headers
         assert sent["authorization"] == "Bearer test-key"
-        assert set(sent) == {"host", "authorization", "user-agent", "accept", "accept-encoding", "content-type", "content-length"}
+        assert set(sent) == {
+            "host",
+            "authorization",
+            "user-agent",
+            "accept",
+            "accept-encoding",
+            "content-type",
+            "content-length",
+        }
 
 
 async def test_only_harmless_headers_of_the_upstream_reach_the_client() -> None:
@@ -80,17 +92,30 @@ async def test_only_harmless_headers_of_the_upstream_reach_the_client() -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [CHAT, "/llm/openai/chat/completions", "/llm/v1/chat/completions", "/llm/chat/completions", "/llm/openai/up/v1/chat/completions"],
+    [
+        CHAT,
+        "/llm/openai/chat/completions",
+        "/llm/v1/chat/completions",
+        "/llm/chat/completions",
+        "/llm/openai/up/v1/chat/completions",
+    ],
 )
 async def test_every_published_path_works(path: str) -> None:
     async with upstream(lambda _: Told(pieces=(COMPLETION,))) as up, gateway(provider(up.url)) as nexus:
         assert (await nexus.ask("POST", path, b'{"model":"gpt-4o"}')).status == 200
-        assert (await nexus.ask("GET", path.replace("chat/completions", "models").replace("/up/v1", ""))).status == 200
+        assert (
+            await nexus.ask("GET", path.replace("chat/completions", "models").replace("/up/v1", ""))
+        ).status == 200
 
 
-@pytest.mark.parametrize("name", ["responses", "embeddings", "completions", "moderations", "images/generations"])
+@pytest.mark.parametrize(
+    "name", ["responses", "embeddings", "completions", "moderations", "images/generations"]
+)
 async def test_other_json_endpoints_are_relayed(name: str) -> None:
-    async with upstream(lambda _: Told(pieces=(b'{"model":"gpt-4o-x","y":1.0}',))) as up, gateway(provider(up.url)) as nexus:
+    async with (
+        upstream(lambda _: Told(pieces=(b'{"model":"gpt-4o-x","y":1.0}',))) as up,
+        gateway(provider(up.url)) as nexus,
+    ):
         answer = await nexus.ask("POST", f"/llm/openai/v1/{name}", b'{"model":"up/gpt-4o","input":"x"}')
         assert answer.body == b'{"model":"up/gpt-4o","y":1.0}'
         assert (up.last.target, up.last.json["model"]) == (f"/v1/{name}", "gpt-4o")
@@ -113,11 +138,19 @@ async def test_speech_comes_through_as_bytes() -> None:
 
 
 async def test_a_transcription_form_keeps_its_file_and_changes_its_model() -> None:
-    form = b'--B\r\nContent-Disposition: form-data; name="model"\r\n\r\n%s\r\n--B\r\nContent-Disposition: form-data; name="file"'
-    form += b'; filename="a.wav"\r\n\r\n\x00\xff\r\n--B--\r\n'
-    async with upstream(lambda _: Told(pieces=(b'{"text":"hello"}',))) as up, gateway(provider(up.url)) as nexus:
+    form = b'--B\r\nContent-Disposition: form-data; name="model"\r\n\r\n%s\r\n'
+    form += (
+        b'--B\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n\x00\xff\r\n--B--\r\n'
+    )
+    async with (
+        upstream(lambda _: Told(pieces=(b'{"text":"hello"}',))) as up,
+        gateway(provider(up.url)) as nexus,
+    ):
         answer = await nexus.ask(
-            "POST", "/llm/openai/v1/audio/transcriptions", form % b"up/gpt-4o", "multipart/form-data; boundary=B"
+            "POST",
+            "/llm/openai/v1/audio/transcriptions",
+            form % b"up/gpt-4o",
+            "multipart/form-data; boundary=B",
         )
         assert answer.body == b'{"text":"hello"}'
         assert up.last.body == form % b"gpt-4o"
@@ -125,7 +158,10 @@ async def test_a_transcription_form_keeps_its_file_and_changes_its_model() -> No
 
 
 async def test_files_need_a_provider_in_the_path() -> None:
-    async with upstream(lambda _: Told(pieces=(b'{"object":"list"}',))) as up, gateway(provider(up.url)) as nexus:
+    async with (
+        upstream(lambda _: Told(pieces=(b'{"object":"list"}',))) as up,
+        gateway(provider(up.url)) as nexus,
+    ):
         assert (await nexus.ask("GET", "/llm/openai/up/v1/files?limit=2")).body == b'{"object":"list"}'
         assert up.last.target == "/v1/files?limit=2"
         assert (await nexus.ask("DELETE", "/llm/openai/up/v1/files/file-1")).status == 200
@@ -133,7 +169,11 @@ async def test_files_need_a_provider_in_the_path() -> None:
         refused = await nexus.ask("GET", "/llm/openai/v1/files")
         assert refused.status == 400
         assert b"/<provider>/v1/files" in refused.body
-        for trick in ("/llm/openai/up/v1/files/../models", "/llm/openai/up/v1/files/%2e%2e", "/llm/openai/up/v1/admin"):
+        for trick in (
+            "/llm/openai/up/v1/files/../models",
+            "/llm/openai/up/v1/files/%2e%2e",
+            "/llm/openai/up/v1/admin",
+        ):
             assert (await nexus.ask("GET", trick)).status == 404
 
 
@@ -146,7 +186,9 @@ async def test_an_answer_without_body_passes() -> None:
 
 async def test_silence_is_filled_with_comments_between_events() -> None:
     gate = asyncio.Event()
-    told = Told(content_type="text/event-stream", pieces=(EVENTS[0], EVENTS[1][:40], gate, EVENTS[1][40:], DONE))
+    told = Told(
+        content_type="text/event-stream", pieces=(EVENTS[0], EVENTS[1][:40], gate, EVENTS[1][40:], DONE)
+    )
     more = 'timeouts = { idle = "5s" }\n[llm]\nkeep_alive = "100ms"'
     async with upstream(lambda _: told) as up, gateway(provider(up.url, more)) as nexus:
         asking = asyncio.create_task(nexus.ask("POST", CHAT, b'{"model":"gpt-4o","stream":true}'))
@@ -154,7 +196,9 @@ async def test_silence_is_filled_with_comments_between_events() -> None:
         gate.set()
         body = (await asking).body
         assert body.count(b": keep-alive\n\n") >= 1
-        assert body.replace(b": keep-alive\n\n", b"") == b"".join((*EVENTS[:2], DONE)).replace(b"-2024-08-06", b"")
+        assert body.replace(b": keep-alive\n\n", b"") == b"".join((*EVENTS[:2], DONE)).replace(
+            b"-2024-08-06", b""
+        )
 
 
 async def test_a_client_that_leaves_ends_the_upstream_call_at_once() -> None:
@@ -231,4 +275,7 @@ async def test_the_model_list_is_complete() -> None:
         assert encoded.status == 200
         missing = await nexus.ask("GET", "/llm/openai/v1/models/gpt-5")
         assert missing.status == 404
-        assert missing.body == b'{"error":{"message":"Model \'gpt-5\' not found","type":"not_found_error","code":404}}'
+        assert (
+            missing.body
+            == b'{"error":{"message":"Model \'gpt-5\' not found","type":"not_found_error","code":404}}'
+        )

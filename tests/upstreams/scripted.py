@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import dataclass, field
 
 import msgspec
@@ -135,7 +135,7 @@ async def _read(reader: asyncio.StreamReader) -> Asked | None:
 
 
 @contextlib.asynccontextmanager
-async def upstream(script: Script = lambda _: Told()) -> AsyncIterator[Upstream]:
+async def upstream(script: Script = lambda _: Told()) -> AsyncGenerator[Upstream]:
     """Serve on a free port of loopback until the end of the block."""
     made = Upstream(script)
     await made.listen()

@@ -8,8 +8,10 @@ from typing import NamedTuple
 from nexus.config.finding import Finding
 from nexus.config.path import Path
 from nexus.config.root import Config
+from nexus.config.telemetry import Exporters
 
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
+READY = "/ready"
 
 _DUPLICATE = "Duplicate LLM protocol endpoint path: OpenAI and Anthropic protocols cannot use the same path"
 _EXAMPLE = """add an MCP server or a provider of language models, for example:
@@ -41,6 +43,19 @@ def warnings(config: Config) -> Iterator[Finding]:
             yield Finding((*path, "api_key"), "the key is empty")
         if provider.tls.insecure:
             yield Finding((*path, "tls", "insecure"), "certificates are not checked")
+    for place, exporters in _exporters(config):
+        otlp = exporters.otlp
+        if otlp is not None and otlp.idle_table is not None:
+            yield Finding((*place, "otlp", otlp.idle_table), otlp.mismatch)
+
+
+def _exporters(config: Config) -> Iterator[tuple[Path, Exporters]]:
+    telemetry = config.telemetry
+    if telemetry is not None:
+        yield ("telemetry", "exporters"), telemetry.exporters
+        yield ("telemetry", "metrics", "exporters"), telemetry.metrics.exporters
+        yield ("telemetry", "logs", "exporters"), telemetry.logs.exporters
+        yield ("telemetry", "tracing", "exporters"), telemetry.tracing.exporters
 
 
 def _downstreams(config: Config) -> Iterator[Finding]:
@@ -71,6 +86,7 @@ class _Place(NamedTuple):
 
 def _places(config: Config) -> Iterator[_Place]:
     llm, health = config.llm, config.server.health
+    yield _Place("the readiness check", ("server", "health"), READY)
     if llm.enabled and llm.protocols.openai.enabled:
         yield _Place(
             "the OpenAI protocol", ("llm", "protocols", "openai", "path"), llm.protocols.openai.path, True

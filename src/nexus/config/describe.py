@@ -18,7 +18,7 @@ def schema() -> dict[str, object]:
     """Describe the file as JSON Schema, draft 2020-12, every key with what it means and its default."""
     made: dict[str, Any] = Config.model_json_schema()
     definitions = cast("dict[str, Any]", made.get("$defs", {}))
-    for model in _all_models():
+    for model in all_models():
         table = made if model is Config else definitions.get(model.__name__)
         if table is None:
             continue
@@ -51,7 +51,8 @@ def descriptions(model: type[BaseModel]) -> dict[str, str]:
     return {name: text for name, text in found.items() if name in model.model_fields}
 
 
-def _all_models() -> list[type[BaseModel]]:
+def all_models() -> list[type[BaseModel]]:
+    """List every table of the file."""
     waiting: list[type[BaseModel]] = [Config]
     seen: list[type[BaseModel]] = []
     while waiting:
@@ -81,9 +82,8 @@ def _tidy(node: Any) -> None:
     table = cast("dict[str, Any]", node)
     _without_null(table)
     _default(table)
-    for key, value in table.items():
-        if key != "default":
-            _tidy(value)
+    for value in table.values():
+        _tidy(value)
 
 
 def _without_null(table: dict[str, Any]) -> None:

@@ -12,5 +12,6 @@ class Finding:
     path: Path
     message: str
     cure: str = ""
+    """What to do about it; repeats no value of the file, only names of keys."""
     needs: tuple[Path, ...] = ()
     """Places it was concluded from; if one of them is itself mistaken the conclusion is worth nothing."""

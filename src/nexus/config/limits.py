@@ -14,6 +14,7 @@ _IDENTIFICATION: Path = ("server", "client_identification")
 _NEEDS: tuple[Path, ...] = (_IDENTIFICATION, ("llm", "providers"))
 _MCP_NEEDS: tuple[Path, ...] = (_IDENTIFICATION, ("mcp",))
 _ENABLE = "Enable client identification in [server.client_identification]"
+_EXISTS = "add it to server.client_identification.validation.group_values, or correct the name"
 _SAMPLE = """say where the group is read from:
 
         [server.client_identification]
@@ -85,11 +86,7 @@ def _tokens(config: Config) -> Iterator[Finding]:
     for path, owner, group in grouped:
         if group not in values:
             message = f"Group '{group}' in {owner} rate limits not found in group_values"
-            yield Finding((*path, "per_user", "groups", group), message, _exists(group), _NEEDS)
-
-
-def _exists(group: str) -> str:
-    return f"add '{group}' to server.client_identification.validation.group_values, or correct the name"
+            yield Finding((*path, "per_user", "groups", group), message, _EXISTS, _NEEDS)
 
 
 def _fallbacks(name: str, provider: ProviderConfig, group: str) -> Iterator[Finding]:
@@ -132,7 +129,7 @@ def _access(config: Config) -> Iterator[Finding]:
                 f"Group '{group}' in {where} is not defined in "
                 "server.client_identification.validation.group_values"
             )
-            yield Finding(path, message, _exists(group), _MCP_NEEDS)
+            yield Finding(path, message, _EXISTS, _MCP_NEEDS)
 
 
 def _lists(config: Config) -> Iterator[tuple[Path, str, frozenset[str]]]:

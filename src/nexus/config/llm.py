@@ -213,8 +213,6 @@ class LocalConfig(ProviderConfig):
     """Tokens of context."""
     threads: Positive | None = None
     """Threads to compute with; llama.cpp decides if unset."""
-    args: tuple[str, ...] = ()
-    """Further arguments for the llama.cpp server."""
 
 
 def _kind(value: object) -> str:
@@ -294,6 +292,8 @@ class LlmConfig(Section):
     """Whether language models are served."""
     keep_alive: Duration = 15.0
     """Silence of a provider after which a comment is sent to a streaming client; `"0"` for never."""
+    from_environment: Flag = False
+    """Also serve a provider for every well-known key in the environment, such as `OPENAI_API_KEY`."""
     require_explicit_models: Flag = False
     """Serve only the models named in the file."""
     discovery: Discovery = Discovery()

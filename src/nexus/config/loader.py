@@ -15,7 +15,7 @@ from typing import cast
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from nexus.config import checks, limits, lines, pending, unknown, words
+from nexus.config import checks, limits, lines, pending, unknown, vendors, words
 from nexus.config.expand import Expansion, expand
 from nexus.config.finding import Finding
 from nexus.config.path import Path, touches, write
@@ -23,7 +23,8 @@ from nexus.config.root import Config
 from nexus.errors import ConfigError, Problem
 
 _POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
-_ROUNDS = 5
+_ROUNDS = 8
+_NOTHING = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,9 @@ class _Load:
         self.source = source
         self.text = text
         self.expansion: Expansion = expand(_parse(text, source), environ)
+        _borrow(self.expansion, environ)
         self.broken: set[Path] = set(self.expansion.failures)
+        self.removed: set[Path] = set()
         self.problems: list[Problem] = []
 
     def run(self, *, files: bool, pending_too: bool) -> Loaded:
@@ -95,7 +98,7 @@ class _Load:
             found += pending.problems(config) if pending_too else ()
             for finding in found:
                 self._judge(finding)
-            noted = [*unknown.warnings(config), *limits.warnings(config)]
+            noted = [*unknown.warnings(config), *checks.warnings(config), *limits.warnings(config)]
             noted += pending.warnings(config) if pending_too else ()
             warnings = [self._warning(finding) for finding in noted]
         if self.problems or config is None:
@@ -105,37 +108,34 @@ class _Load:
     def _validate(self) -> Config | None:
         """Validate; where something is wrong take it out and go on, so that the rest can be checked too."""
         document = self.expansion.document
-        told: set[tuple[Path, str]] = set()
         for _ in range(_ROUNDS):
             config, errors = _build(document)
-            for error in errors:
-                path = words.place(document, error)
-                self._schema(path, error, told)
             if config is not None:
                 return config
-            document = _without(document, [words.place(document, error) for error in errors])
+            found = [(words.place(document, error), error) for error in errors]
+            for path, error in [each for each in found if not self._follows(*each)]:
+                tainted = any(touches(path, place) for place in self.expansion.tainted)
+                message, cure = words.explain(Config, path, error, secret=tainted)
+                self._add(path, message, cure)
+            self.removed.update(path for path, _ in found)
+            self.broken |= self.removed
+            document = _without(document, [path for path, _ in found])
         return None
 
-    def _schema(self, path: Path, error: ErrorDetails, told: set[tuple[Path, str]]) -> None:
-        caused = any(touches(path, broken) for broken in self.expansion.failures) and error["type"] not in (
-            "extra_forbidden",
-            "missing",
-        )
-        # what was taken out in an earlier round is missed in a later one
-        removed = error["type"] == "missing" and any(touches(path, broken) for broken in self.broken)
-        if caused or removed or (path, error["type"]) in told:
-            self.broken.add(path)
-            return
-        told.add((path, error["type"]))
-        self.broken.add(path)
-        tainted = any(touches(path, place) for place in self.expansion.tainted)
-        message, cure = words.explain(Config, path, error, secret=tainted)
-        self._add(path, message, cure)
+    def _follows(self, path: Path, error: ErrorDetails) -> bool:
+        """Tell whether an error is but the consequence of a mistake already told."""
+        if error["type"] == "extra_forbidden":
+            return False
+        if error["type"] == "missing" and any(path[:-1] == taken[:-1] for taken in self.removed):
+            return True  # what was taken out decided which keys the table needs, or was the key itself
+        if error["type"] == "missing":
+            return False
+        return any(touches(path, known) for known in self.broken)
 
     def _judge(self, finding: Finding) -> None:
         if any(touches(needed, broken) for needed in finding.needs for broken in self.broken):
             return
-        self._add(finding.path, self._hide(finding.message), self._hide(finding.cure))
+        self._add(finding.path, self._hide(finding.message), finding.cure)
 
     def _add(self, path: Path, message: str, cure: str) -> None:
         self.problems.append(Problem(write(path), message, cure, self._line(path)))
@@ -143,7 +143,7 @@ class _Load:
     def _warning(self, finding: Finding) -> str:
         line = self._line(finding.path)
         where = (f"line {line}: " if line else "") + (f"{write(finding.path)}: " if finding.path else "")
-        return where + self._hide(finding.message + (f"; {finding.cure}" if finding.cure else ""))
+        return where + self._hide(finding.message) + (f"; {finding.cure}" if finding.cure else "")
 
     def _hide(self, message: str) -> str:
         """Take out what came from the environment, should a check have repeated it."""
@@ -159,6 +159,22 @@ class _Load:
     @cached_property
     def _lines(self) -> dict[Path, int]:
         return lines.index(self.text)
+
+
+def _borrow(expansion: Expansion, environ: Mapping[str, str]) -> None:
+    """Add the providers of the environment, where the file asks for them and does not name them itself."""
+    llm = expansion.document.get("llm")
+    if not isinstance(llm, dict) or cast("dict[str, object]", llm).get("from_environment") is not True:
+        return
+    providers = cast("dict[str, object]", llm).setdefault("providers", {})
+    if not isinstance(providers, dict):
+        return
+    for name, (vendor, variable) in vendors.found(environ).items():
+        if name in providers:
+            continue
+        providers[name] = vendors.provider(vendor, variable, environ)
+        expansion.values.add(environ[variable].strip())
+        expansion.tainted |= {("llm", "providers", name, "api_key"), ("llm", "providers", name, "base_url")}
 
 
 def _parse(text: str, source: str) -> dict[str, object]:
@@ -187,26 +203,37 @@ def _build(document: dict[str, object]) -> tuple[Config | None, list[ErrorDetail
 
 
 def _without(document: dict[str, object], paths: Iterable[Path]) -> dict[str, object]:
+    """Take out what the paths name; what is not there, or stands in an array, takes its table along."""
+    targets = {_target(document, path) for path in paths}
+    if () in targets:
+        return {}
     document = copy.deepcopy(document)
-    for path in sorted(paths, key=len, reverse=True):
-        _remove(document, path)
+    for target in targets:
+        here: object = document
+        for part in target[:-1]:
+            here = _step(here, part)
+        if isinstance(here, dict):
+            cast("dict[str | int, object]", here).pop(target[-1], None)
     return document
 
 
-def _remove(document: dict[str, object], path: Path) -> None:
-    """Take out what a path names; what is not there, or stands in an array, takes its table along."""
+def _target(document: dict[str, object], path: Path) -> Path:
+    """Shorten a path to the last key of a table that is there."""
     here: object = document
-    last: tuple[dict[str | int, object], str | int] | None = None
-    for part in path:
-        if isinstance(here, dict) and part in here:
-            table = cast("dict[str | int, object]", here)
-            last = table, part
-            here = table[part]
-        elif isinstance(here, list) and isinstance(part, int):
-            here = cast("list[object]", here)[part]
-        else:
+    target: Path = ()
+    for length, part in enumerate(path, 1):
+        inner = _step(here, part)
+        if inner is _NOTHING:
             break
-    if last is None:
-        document.clear()
-    else:
-        last[0].pop(last[1], None)
+        if isinstance(here, dict):
+            target = path[:length]
+        here = inner
+    return target
+
+
+def _step(here: object, part: str | int) -> object:
+    if isinstance(here, dict):
+        return cast("dict[str | int, object]", here).get(part, _NOTHING)
+    if isinstance(here, list) and isinstance(part, int) and part < len(cast("list[object]", here)):
+        return cast("list[object]", here)[part]
+    return _NOTHING

@@ -23,7 +23,7 @@ def _pairs(value: object) -> list[tuple[object, object]]:
 
 
 def _headers(value: object) -> dict[str, SecretStr]:
-    headers: dict[str, SecretStr] = Field(default={})
+    headers: dict[str, SecretStr] = {}
     for name, content in _pairs(value):
         content = content.get_secret_value() if isinstance(content, SecretStr) else content
         headers[header_name(name).lower()] = SecretStr(header_value(content))
@@ -121,11 +121,22 @@ class OtlpConfig(Section):
 
     @model_validator(mode="after")
     def _protocol_matches(self) -> "OtlpConfig":
-        if self.protocol == "grpc" and self.http is not None:
-            raise ValueError("HTTP configuration found but protocol is set to 'grpc'")
-        if self.protocol == "http" and self.grpc is not None:
-            raise ValueError("gRPC configuration found but protocol is set to 'http'")
+        # both tables side by side are a file that keeps the other choice at hand: `idle_table` is warned about
+        if self.idle_table is not None and getattr(self, self.protocol) is None:
+            raise ValueError(self.mismatch)
         return self
+
+    @property
+    def idle_table(self) -> str | None:
+        """The table of settings for the protocol that is not spoken, if there is one."""
+        other = "http" if self.protocol == "grpc" else "grpc"
+        return other if getattr(self, other) is not None else None
+
+    @property
+    def mismatch(self) -> str:
+        """What is wrong with the idle table."""
+        found = "HTTP" if self.protocol == "grpc" else "gRPC"
+        return f"{found} configuration found but protocol is set to '{self.protocol}'"
 
 
 class Exporters(Section):

@@ -49,8 +49,9 @@ def _extras(value: object, path: Path) -> Iterator[Finding]:
         names = known(value) if isinstance(value, ProviderConfig) else list(type(value).model_fields)
         for name, content in value.extra.items():
             yield Finding((*path, name), "unknown key, ignored", _cure(path, name, content, names))
-    for name in value.model_fields_set & type(value).model_fields.keys():
-        yield from _extras(getattr(value, name), (*path, type(value).model_fields[name].alias or name))
+    for name, info in type(value).model_fields.items():
+        if name in value.model_fields_set:
+            yield from _extras(getattr(value, name), (*path, info.alias or name))
 
 
 def _cure(path: Path, name: str, content: object, names: list[str]) -> str:

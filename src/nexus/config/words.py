@@ -41,12 +41,10 @@ def near(name: str, known: Sequence[str]) -> str | None:
     return folded[found[0]] if found else None
 
 
-def cure_for_key(name: str, known: Sequence[str]) -> str:
-    """Say what to do about a key nobody knows."""
-    guess = near(name, known)
-    if guess:
-        return f"did you mean '{guess}'?"
-    return f"remove it; known here: {', '.join(known)}" if known else "remove it"
+def cure_for_key(name: str, possible: Sequence[str]) -> str:
+    """Say what to do about a key nobody knows; `possible` are the keys of every kind of table it may be in."""
+    guess = near(name, [other for other in possible if other != name])
+    return f"did you mean '{guess}'?" if guess else "remove it"
 
 
 def place(document: object, error: ErrorDetails) -> Path:
@@ -62,6 +60,8 @@ def place(document: object, error: ErrorDetails) -> Path:
         elif not (error["type"] == "missing" and number == len(location) - 1):
             continue
         path = (*path, part)
+    if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        path = (*path, _tag_key(error.get("ctx", {})))
     return path
 
 
@@ -75,11 +75,9 @@ def explain(root: type[BaseModel], path: Path, error: ErrorDetails, *, secret: b
         case "extra_forbidden":
             name = str(path[-1])
             # of several kinds of table, one that has the key is not the one that refused it
-            tables = [
-                model for model in shape.models(shape.at(root, path[:-1])) if name not in shape.keys([model])
-            ]
-            known = shape.keys(tables)
-            return f"unknown field `{name}`{_expected(known)}", cure_for_key(name, known)
+            tables = shape.models(shape.at(root, path[:-1]))
+            known = shape.keys([table for table in tables if name not in shape.keys([table])])
+            return f"unknown field `{name}`{_expected(known)}", cure_for_key(name, shape.keys(tables))
         case "missing":
             return f"missing field `{path[-1]}`", _add(str(path[-1]), shapes)
         case "literal_error":
@@ -91,7 +89,7 @@ def explain(root: type[BaseModel], path: Path, error: ErrorDetails, *, secret: b
             if not isinstance(value, dict):
                 return f"expected a table{_got(value, secret)}", ""
             name = _tag_key(context)
-            return f"missing field `{name}`", _tag_cure(name, shapes)
+            return f"missing field `{name}`", _tag_cure(name, shape.at(root, path[:-1]))
         case "greater_than_equal" if context.get("ge") == 1 and value == 0:
             return "must be greater than zero", ""
         case "greater_than_equal":

@@ -9,15 +9,16 @@ import ssl
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 import httptools
 
-from nexus.http.connect import Origin, Proxy, dial
+from nexus.http.connect import Origin, Proxy, dial, tls_context
 
 HIGH_WATER = 256 * 1024
 """Bytes received and not yet taken by the consumer at which reading pauses."""
 MAX_HEAD = 64 * 1024
-"""Bytes of status line and headers an upstream may send."""
+"""Bytes of status line and headers an upstream may send; also of what it may put between two pieces of a body."""
 
 
 class Failed(Exception):
@@ -59,7 +60,7 @@ class Limits:
     @property
     def tick(self) -> float:
         """How often deadlines are looked at: one timer for the pool is cheaper than one for each read."""
-        return min(1.0, max(0.02, min(self.first_byte, self.idle) / 8))
+        return min(1.0, max(0.02, min(self.first_byte, self.idle, self.keep) / 8))
 
 
 class Response:
@@ -114,28 +115,33 @@ class Response:
                 raise self._error
             if self.complete:
                 return b""
-            if await self._wait():
+            if await self._wait() and not self._parts:
                 return None
 
     async def read(self, limit: int) -> bytes:
-        """Read the whole body, at most `limit` bytes.
+        """Read the whole body, at most `limit` bytes. Who breaks off here need not `close`.
 
         Raises:
-            TooLarge: there is more; the connection is closed.
+            TooLarge: there is more.
         """
         parts: list[bytes] = []
         size = 0
-        while data := await self.next():
-            parts.append(data)
-            size += len(data)
-            if size > limit:
-                self.close()
-                raise TooLarge(f"the answer is larger than {limit} bytes", received=True)
+        try:
+            while (data := await self.next()) != b"":
+                if data is None:  # a heartbeat is no end
+                    continue
+                parts.append(data)
+                size += len(data)
+                if size > limit:
+                    raise TooLarge(f"the answer is larger than {limit} bytes", received=True)
+        except BaseException:
+            self.close()
+            raise
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def close(self) -> None:
         """Give up what has not been read; closes the connection if the answer is not complete."""
-        if not self.complete:
+        if not self.complete and self._error is None:
             self._connection.abort()
 
     async def head(self) -> None:
@@ -152,39 +158,29 @@ class Response:
         if self._size > HIGH_WATER:
             self._connection.pause()
 
-    def wake(self, now: float) -> None:
-        """Tell the reader that something changed."""
+    def wake(self, now: float, *, silent: bool = False) -> None:
+        """Tell the reader that something changed, or that nothing did for a heartbeat."""
         self._heard = now
         if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(False)
+            self._waiter.set_result(silent)
 
     def fail(self, error: Failed) -> None:
         """End the answer with an error; what was received before it is still given out."""
-        if self._error is None and not self.complete:
-            self._error = error
-            self.wake(self._heard)
+        self._error = error
+        self.wake(self._heard)
 
     def beat(self, now: float) -> None:
         """Let a reader that waits in silence come up for air."""
-        if (
-            self.heartbeat
-            and now - self._heard >= self.heartbeat
-            and self._waiter is not None
-            and not self._waiter.done()
-        ):
-            self._heard = now
-            self._waiter.set_result(True)
-
-    @property
-    def received(self) -> bool:
-        return bool(self.status or self.headers)
+        if self.heartbeat and now - self._heard >= self.heartbeat:
+            self.wake(now, silent=True)
 
     def _take(self) -> bytes:
         parts = self._parts
         data = parts[0] if len(parts) == 1 else b"".join(parts)
         parts.clear()
         self._size = 0
-        self._connection.resume()
+        if not self.complete:  # else the connection may serve another exchange by now
+            self._connection.resume()
         return data
 
     async def _wait(self) -> bool:
@@ -199,16 +195,18 @@ class Connection(asyncio.Protocol):
     """One socket. Carries one exchange at a time and goes back to its pool when the answer is complete."""
 
     __slots__ = (
-        "_head",
+        "_bare",
+        "_deadline",
+        "_ended",
         "_loop",
         "_parser",
         "_paused",
         "_pool",
         "_response",
+        "_reusable",
         "_transport",
+        "_used",
         "closed",
-        "deadline",
-        "used",
     )
 
     def __init__(self, pool: "Pool", loop: asyncio.AbstractEventLoop) -> None:
@@ -218,21 +216,34 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._response: Response | None = None
         self._paused = False
-        self._head = 0
+        self._bare = (
+            0  # bytes of the answer since the last that were worth something: a head, a piece of body
+        )
+        self._ended = False  # the peer said that it is done; under TLS a cut connection is not that
+        self._reusable = False
+        self._used = False
+        self._deadline = 0.0
         self.closed = False
-        self.used = False
-        self.deadline = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
-        self._transport = transport  # pyright: ignore[reportAttributeAccessIssue]  # uvloop's transports are not subclasses
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are not subclasses of it
+        if self.closed:  # the peer talked already, inside the TLS handshake
+            self._transport.abort()
 
-    def send(self, message: bytes) -> Response:
-        """Write a whole request and give the answer to come."""
-        assert self._transport is not None
-        response = self._response = Response(self, self._loop)
-        self.deadline = self._loop.time() + self._pool.limits.first_byte
+    async def exchange(self, message: bytes) -> Response:
+        """Write a whole request and wait for the head of its answer."""
+        response = Response(self, self._loop)
+        if self.closed or self._transport is None:
+            raise _Stale("the upstream closed the connection")
+        self._response = response
+        self._bare = 0
+        self._deadline = self._loop.time() + self._pool.limits.first_byte
         self._transport.write(message)
+        try:
+            await response.head()
+        except BaseException:
+            response.close()
+            raise
         return response
 
     def data_received(self, data: bytes) -> None:
@@ -240,61 +251,65 @@ class Connection(asyncio.Protocol):
         if response is None:  # an answer nobody asked for: the peer and we disagree where messages end
             self.abort()
             return
+        self._bare += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._fail(Failed("the upstream sent a malformed HTTP response", received=True))
-            return
-        if not response.status:
-            self._head += len(data)
-            if self._head > MAX_HEAD:
-                self._fail(
-                    TooLarge(f"the upstream sent more than {MAX_HEAD} bytes of headers", received=True)
-                )
-                return
+            self.abort(Failed("the upstream sent a malformed HTTP response", received=True))
         now = self._loop.time()
-        self.deadline = now + self._pool.limits.idle
-        response.wake(now)
+        if response.complete:
+            response.wake(now)
+            self._rest(now)
+        elif self._bare > MAX_HEAD:
+            self.abort(_too_large())
+        elif not self._bare:
+            self._deadline = now + self._pool.limits.idle
+            response.wake(now)
+
+    def eof_received(self) -> None:
+        secured = self._transport and self._transport.get_extra_info("ssl_object")
+        self._ended = secured is None or _said_goodbye(secured)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
-        response, self._response = self._response, None
         self._pool.forget(self)
-        if response is not None:
-            self._end_at_close(response)
-
-    def _end_at_close(self, response: Response) -> None:
-        if response.status and not _framed(response.headers):
+        response, self._response = self._response, None
+        if response is None:
+            return
+        if response.status and self._ended and not _framed(response.headers):
             response.complete = True  # a body without length or chunks ends with its connection
             response.wake(self._loop.time())
-        elif response.received:
-            response.fail(
-                Truncated("the upstream closed the connection in the middle of its answer", received=True)
-            )
-        elif self.used:
+        elif response.status or self._bare:
+            response.fail(Truncated("the upstream closed the connection amid its answer", received=True))
+        elif self._used:
             response.fail(_Stale("the upstream closed the connection"))
         else:
             response.fail(Failed("the upstream closed the connection without an answer"))
 
     def on_message_begin(self) -> None:
-        self._head = 0
+        if self._response is None:  # a second answer to one request
+            self._reusable = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._response is not None:
+        if self._response is not None and not self._response.status:  # else a trailer
             self._response.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        status = self._parser.get_status_code()
-        if self._response is None or status < 200:
+        response, status = self._response, self._parser.get_status_code()
+        if response is None or 100 <= status < 200:
             return
-        if sum(len(name) + len(value) for name, value in self._response.headers) > MAX_HEAD:
-            self._fail(TooLarge(f"the upstream sent more than {MAX_HEAD} bytes of headers", received=True))
-            return
-        self._response.status = status
+        if status < 100:
+            self.abort(Failed("the upstream sent a malformed HTTP response", received=True))
+        elif self._bare > MAX_HEAD and sum(len(n) + len(v) + 4 for n, v in response.headers) > MAX_HEAD:
+            self.abort(_too_large())
+        else:
+            response.status = status
+            self._bare = 0
 
     def on_body(self, body: bytes) -> None:
         if self._response is not None:
             self._response.feed(body)
+            self._bare = 0
 
     def on_message_complete(self) -> None:
         response = self._response
@@ -305,30 +320,22 @@ class Connection(asyncio.Protocol):
             return
         response.complete = True
         self._response = None
-        self.used = True
-        if self._parser.should_keep_alive() and not self.closed:
-            self.resume()
-            self._pool.release(self)
-        else:
-            self.abort()
+        self._reusable = self._parser.should_keep_alive()
 
     def check(self, now: float) -> None:
         """Fail the exchange whose deadline has passed; a paused one waits for us, not for the upstream."""
         response = self._response
         if response is None or self._paused:
             return
-        if now < self.deadline:
+        limits = self._pool.limits
+        if now < self._deadline:
             response.beat(now)
-        elif response.received:
-            idle = self._pool.limits.idle
-            self._fail(
-                TimedOut(
-                    f"the upstream was silent for {idle:g} seconds in the middle of its answer", received=True
-                )
-            )
+        elif response.status:
+            detail = f"the upstream was silent for {limits.idle:g} seconds amid its answer"
+            self.abort(TimedOut(detail, received=True))
         else:
-            first = self._pool.limits.first_byte
-            self._fail(TimedOut(f"the upstream did not begin to answer within {first:g} seconds"))
+            detail = f"the upstream did not answer within {limits.first_byte:g} seconds"
+            self.abort(TimedOut(detail, received=self._bare > 0))
 
     def pause(self) -> None:
         """Stop reading: the consumer is slower than the upstream."""
@@ -338,14 +345,16 @@ class Connection(asyncio.Protocol):
 
     def resume(self) -> None:
         """Read on."""
-        if self._paused:
+        if self._paused and self._transport is not None and not self.closed:
             self._paused = False
-            self.deadline = self._loop.time() + self._pool.limits.idle
-            if self._transport is not None and not self.closed:
-                self._transport.resume_reading()
+            self._deadline = self._loop.time() + self._pool.limits.idle
+            self._transport.resume_reading()
 
-    def abort(self) -> None:
+    def abort(self, error: Failed | None = None) -> None:
         """Close the socket at once; an exchange under way fails."""
+        response, self._response = self._response, None
+        if response is not None:
+            response.fail(error or Failed("the exchange was given up", received=response.status > 0))
         if self.closed:
             return
         self.closed = True
@@ -353,172 +362,200 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def _fail(self, error: Failed) -> None:
-        response, self._response = self._response, None
-        if response is not None:
-            response.fail(error)
-        self.abort()
+    def _rest(self, now: float) -> None:
+        """Go back to the pool, unless the peer wants to close, said too much, or answered before it had all."""
+        transport = self._transport
+        if self.closed or not self._reusable or transport is None or transport.get_write_buffer_size():
+            self.abort()
+            return
+        self._used = True
+        self.resume()
+        self._pool.release(self, now)
+
+
+def _said_goodbye(secured: ssl.SSLObject) -> bool:
+    """Whether TLS was closed as it should be; asyncio's loop, unlike uvloop, calls every end an end of file."""
+    try:
+        return not secured.read(1)
+    except ssl.SSLError:
+        return False
+
+
+def _too_large() -> TooLarge:
+    return TooLarge(f"the upstream sent more than {MAX_HEAD} bytes of headers", received=True)
 
 
 def _framed(headers: Sequence[tuple[bytes, bytes]]) -> bool:
     return any(name in (b"content-length", b"transfer-encoding") for name, _ in headers)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Pool:
     """The connections to one origin. Bounded; the newest idle one is used first."""
 
     origin: Origin
     limits: Limits = field(default_factory=Limits)
     tls: ssl.SSLContext | None = None
-    """Used when the origin is `https`."""
+    """Used when the origin is `https`; without it the system's roots are trusted."""
     server_name: str | None = None
     """Name to expect in the certificate, when it is not the origin's host."""
     proxy: Proxy | None = None
-    _idle: list[tuple[float, Connection]] = field(default_factory=list[tuple[float, Connection]], init=False)
-    _all: set[Connection] = field(default_factory=set[Connection], init=False)
-    _opening: int = field(default=0, init=False)
-    _waiting: deque[asyncio.Future[None]] = field(default_factory=deque[asyncio.Future[None]], init=False)
-    _ticker: asyncio.TimerHandle | None = field(default=None, init=False)
-    _closed: bool = field(default=False, init=False)
+    _idle: dict[Connection, float] = field(default_factory=dict[Connection, float], init=False, repr=False)
+    _all: set[Connection] = field(default_factory=set[Connection], init=False, repr=False)
+    _opening: int = field(default=0, init=False, repr=False)
+    _waiting: deque[asyncio.Future[Connection | None]] = field(
+        default_factory=deque[asyncio.Future[Connection | None]], init=False, repr=False
+    )
+    _ticker: asyncio.TimerHandle | None = field(default=None, init=False, repr=False)
+    _closed: bool = field(default=False, init=False, repr=False)
+    _base: bytes = field(default=b"", init=False, repr=False)
+    _lead: bytes = field(default=b"", init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._lead = b" HTTP/1.1\r\nhost: " + self.origin.host_header + b"\r\n"
+        if self.origin.secure:
+            self.tls = self.tls or tls_context()
+        elif self.proxy is not None:  # an http origin is asked for by its full URL at a proxy
+            self._base = self.origin.url.encode()
+            self._lead += self.proxy.authorization
 
     async def request(self, method: bytes, target: bytes, headers: bytes, body: bytes) -> Response:
         """Send one request and wait for status and headers of its answer.
 
         `headers` is a block of complete lines (`header_block`), without `host` and `content-length`. A kept connection
-        that proves to be closed is replaced, once nothing of an answer was received.
+        that proves to be closed is replaced, once, if nothing of an answer was received.
 
         Raises:
             TimedOut: no connection, or no answer, in time.
             Failed: no connection, or it broke before the head of the answer was there.
         """
-        if self.proxy is not None and not self.origin.secure:
-            target = (
-                self.origin.url.encode() + target
-            )  # an http origin is asked for by its full URL at a proxy
-            headers = self.proxy.authorization + headers
         length = b"content-length: %d\r\n" % len(body) if body or method not in _BODILESS else b""
-        message = b"".join(
-            (
-                method,
-                b" ",
-                target,
-                b" HTTP/1.1\r\nhost: ",
-                self.origin.host_header,
-                b"\r\n",
-                headers,
-                length,
-                b"\r\n",
-                body,
-            )
-        )
-        while True:
-            connection = self._take() or await self._open()
-            response = connection.send(message)
-            try:
-                await response.head()
-            except _Stale:
-                continue
-            except BaseException:
-                connection.abort()
-                raise
-            return response
+        message = b"".join((method, b" ", self._base, target, self._lead, headers, length, b"\r\n", body))
+        connection = self._idle.popitem()[0] if self._idle else await self._open()
+        try:
+            return await connection.exchange(message)
+        except _Stale:  # on a new one, not on the next idle: a peer that closes on this very request gets it twice at most
+            return await (await self._open()).exchange(message)
 
-    def release(self, connection: Connection) -> None:
+    def release(self, connection: Connection, now: float) -> None:
         """Take back a connection whose exchange is complete."""
-        if self._closed:
+        if self._closed or connection.closed:
             connection.abort()
-            return
-        self._idle.append((asyncio.get_running_loop().time(), connection))
-        self._wake_one()
+        elif not self._hand(connection):
+            self._idle[connection] = now
 
     def forget(self, connection: Connection) -> None:
         """Drop a connection that is closed."""
-        if connection not in self._all:
-            return
         self._all.discard(connection)
-        if self._idle:
-            self._idle = [entry for entry in self._idle if entry[1] is not connection]
-        self._wake_one()
+        self._idle.pop(connection, None)
+        self._admit()
 
     def close(self) -> None:
-        """Close every connection; exchanges under way fail."""
+        """Close every connection; exchanges under way, and requests that wait for a connection, fail."""
         self._closed = True
         if self._ticker is not None:
             self._ticker.cancel()
             self._ticker = None
         for connection in tuple(self._all):
-            connection.abort()
+            connection.abort(Failed("the gateway closed the connection"))
+        while self._hand(None):
+            self._opening += 1
 
     @property
     def open(self) -> int:
         """How many connections there are, idle ones included."""
         return len(self._all)
 
-    def _take(self) -> Connection | None:
-        while self._idle:
-            connection = self._idle.pop()[1]
-            if not connection.closed:
-                return connection
-        return None
+    @property
+    def _full(self) -> bool:
+        return len(self._all) + self._opening >= self.limits.max_connections
 
     async def _open(self) -> Connection:
+        """Give a new connection; when there are too many, the first that becomes free."""
+        if self._full and self._idle:  # met only by a second try
+            next(iter(self._idle)).abort()
+        if not self._full:
+            self._opening += 1
+        elif (connection := await self._wait()) is not None:
+            return connection
+        return await self._connect()
+
+    async def _connect(self) -> Connection:
+        """Dial, on a place already counted in `_opening`."""
         loop = asyncio.get_running_loop()
-        while len(self._all) + self._opening >= self.limits.max_connections:
-            await self._wait_for_place(loop)
-            if (connection := self._take()) is not None:
-                return connection
-        self._opening += 1
+        host, seconds = self.origin.host, self.limits.connect
         try:
-            async with asyncio.timeout(self.limits.connect):
+            if self._closed:
+                raise Failed("the gateway is closing its connections")
+            async with asyncio.timeout(seconds):
                 connection = await dial(
                     loop, lambda: Connection(self, loop), self.origin, self.tls, self.server_name, self.proxy
                 )
+            if connection.closed or self._closed:
+                connection.abort()
+                raise Failed(f"{host} closed the connection at once")
+            self._all.add(connection)
         except TimeoutError:
-            self._wake_one()
-            raise TimedOut(
-                f"could not connect to {self.origin.host} within {self.limits.connect:g} seconds"
-            ) from None
-        except (OSError, ssl.SSLError) as error:
-            self._wake_one()
-            raise Failed(f"could not connect to {self.origin.host}: {_reason(error)}") from error
+            raise TimedOut(f"could not connect to {host} within {seconds:g} seconds") from None
+        except (OSError, UnicodeError) as error:
+            raise Failed(f"could not connect to {host}: {_reason(error)}") from error
         finally:
             self._opening -= 1
-        if connection.closed:
-            raise Failed(f"{self.origin.host} closed the connection at once")
-        self._all.add(connection)
+            self._admit()
         if self._ticker is None:
             self._ticker = loop.call_later(self.limits.tick, self._tick, loop)
         return connection
 
-    async def _wait_for_place(self, loop: asyncio.AbstractEventLoop) -> None:
-        place: asyncio.Future[None] = loop.create_future()
+    async def _wait(self) -> Connection | None:
+        """Wait in line for a free connection, or (`None`) for a place counted in `_opening`."""
+        loop = asyncio.get_running_loop()
+        place: asyncio.Future[Connection | None] = loop.create_future()
         self._waiting.append(place)
         try:
             async with asyncio.timeout(self.limits.connect):
-                await place
-        except TimeoutError:
-            limit = self.limits.max_connections
+                return await place
+        except BaseException as error:
+            self._give_up(place, loop.time())
+            if not isinstance(error, TimeoutError):
+                raise
+            most, seconds = self.limits.max_connections, self.limits.connect
             raise TimedOut(
-                f"all {limit} connections to {self.origin.host} were busy for {self.limits.connect:g} seconds"
+                f"all {most} connections to {self.origin.host} were busy for {seconds:g} seconds"
             ) from None
-        finally:
-            if place in self._waiting:
-                self._waiting.remove(place)
 
-    def _wake_one(self) -> None:
+    def _give_up(self, place: "asyncio.Future[Connection | None]", now: float) -> None:
+        """Leave the line; what was handed over in the same moment goes to the next."""
+        if place in self._waiting:
+            self._waiting.remove(place)
+        if place.cancelled():
+            return
+        if (connection := place.result()) is not None:
+            self.release(connection, now)
+        else:
+            self._opening -= 1
+            self._admit()
+
+    def _hand(self, connection: Connection | None) -> bool:
+        """Give a connection, or a place for one, to the first in line."""
         while self._waiting:
             place = self._waiting.popleft()
             if not place.done():
-                place.set_result(None)
-                return
+                place.set_result(connection)
+                return True
+        return False
+
+    def _admit(self) -> None:
+        if self._waiting and not self._full and self._hand(None):
+            self._opening += 1
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
         for connection in tuple(self._all):
             connection.check(now)
-        while self._idle and now - self._idle[0][0] > self.limits.keep:
-            self._idle[0][1].abort()
+        for connection, since in tuple(self._idle.items()):
+            if now - since < self.limits.keep:
+                break
+            connection.abort()
         self._ticker = loop.call_later(self.limits.tick, self._tick, loop) if self._all else None
 
 
@@ -529,15 +566,22 @@ def header_block(headers: Sequence[tuple[str, str]]) -> bytes:
     """Write header lines once, for use in many requests.
 
     Raises:
-        ValueError: a name or value holds a line break or a NUL; it would become another header.
+        ValueError: a name or value holds a line break or a NUL, it would become another header; or what is not Latin-1.
     """
+    lines: list[bytes] = []
     for name, value in headers:
         if any(forbidden in text for text in (name, value) for forbidden in "\r\n\0"):
             raise ValueError(f"header {name!r} holds a line break")
-    return b"".join(f"{name}: {value}\r\n".encode("latin-1") for name, value in headers)
+        try:
+            lines.append(f"{name}: {value}\r\n".encode("latin-1"))
+        except UnicodeEncodeError:  # its text would show a piece of the value
+            raise ValueError(f"header {name!r} holds a character that HTTP cannot carry") from None
+    return b"".join(lines)
 
 
-def _reason(error: OSError) -> str:
+def _reason(error: OSError | UnicodeError) -> str:
+    if isinstance(error, UnicodeError):
+        return "not a name of a host"
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"certificate not accepted: {error.verify_message}"
     if isinstance(error, ssl.SSLError):

@@ -4,12 +4,11 @@ import asyncio
 import base64
 import ipaddress
 import ssl
-import urllib.request
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 _P = TypeVar("_P", bound=asyncio.Protocol)
 _MAX_PROXY_ANSWER = 16 * 1024
@@ -36,16 +35,19 @@ class Origin:
         if parts.username or parts.password:
             raise ValueError("credentials do not belong into a URL")
         secure = parts.scheme == "https"
-        return cls(secure, parts.hostname, parts.port or (443 if secure else 80))
+        host = parts.hostname.encode("idna").decode()  # xn--…, as DNS, certificates and headers have it
+        return cls(secure, host, _port(parts) or (443 if secure else 80))
 
     @property
     def host_header(self) -> bytes:
         """The authority as the `host` header has it."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
         default = 443 if self.secure else 80
-        return (host if self.port == default else f"{host}:{self.port}").encode(
-            "idna" if _is_wide(host) else "ascii"
-        )
+        return self.authority.removesuffix(f":{default}").encode()
+
+    @property
+    def authority(self) -> str:
+        """Host and port, always both."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
     def url(self) -> str:
@@ -59,7 +61,7 @@ class Proxy:
 
     host: str
     port: int
-    authorization: bytes = b""
+    authorization: bytes = field(default=b"", repr=False)
     """A `proxy-authorization` header line, or nothing."""
 
     @classmethod
@@ -76,20 +78,18 @@ class Proxy:
         if parts.username is not None:
             user = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
             line = b"proxy-authorization: Basic " + base64.b64encode(user) + b"\r\n"
-        return cls(parts.hostname, parts.port or 80, line)
+        return cls(parts.hostname, _port(parts) or 80, line)
 
 
 def proxy_for(origin: Origin, environ: Mapping[str, str]) -> Proxy | None:
     """Find the proxy the environment names for an origin (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`, `NO_PROXY`)."""
-    variables = {
-        name.lower(): value for name, value in environ.items() if name.lower().endswith("_proxy") and value
-    }
-    bypass = {"no": variables.get("no_proxy", "")}
-    if urllib.request.proxy_bypass_environment(f"{origin.host}:{origin.port}", bypass) or _in_networks(
-        origin.host, bypass["no"]
-    ):
+
+    def named(name: str) -> str:
+        return environ.get(f"{name}_proxy") or environ.get(f"{name.upper()}_PROXY") or ""
+
+    if _bypassed(origin, named("no")):
         return None
-    url = variables.get("https_proxy" if origin.secure else "http_proxy") or variables.get("all_proxy")
+    url = named("https" if origin.secure else "http") or named("all")
     return Proxy.of(url) if url else None
 
 
@@ -108,7 +108,7 @@ def tls_context(
     context = ssl.create_default_context(cafile=str(ca) if ca else None)
     context.set_alpn_protocols(["http/1.1"])
     if certificate is not None:
-        context.load_cert_chain(certificate, key)
+        context.load_cert_chain(certificate, key, password="")  # one that is locked is an error, not a prompt
     if insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -127,9 +127,14 @@ async def dial(
 
     Raises:
         OSError: refused, reset, unknown host, certificate not accepted, or the proxy said no.
+        UnicodeError: the host cannot be a name.
     """
     name = server_name or origin.host
     context = tls if origin.secure else None
+    if origin.secure and context is None:
+        raise ValueError(
+            "an https origin needs TLS settings"
+        )  # never in the clear what was meant to be secret
     if proxy is None:
         _, protocol = await loop.create_connection(
             make, origin.host, origin.port, ssl=context, server_hostname=name if context else None
@@ -140,7 +145,7 @@ async def dial(
         return protocol
     transport, tunnel = await loop.create_connection(lambda: _Tunnel(loop), proxy.host, proxy.port)
     try:
-        await tunnel.open(origin, proxy)
+        await tunnel.open(transport, origin, proxy)
         protocol = make()
         secured = await loop.start_tls(transport, protocol, context, server_hostname=name)
     except BaseException:
@@ -156,59 +161,61 @@ class _Tunnel(asyncio.Protocol):
     """Ask a proxy for a tunnel and hear its answer."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._answer: asyncio.Future[bytes] = loop.create_future()
+        self._heard: asyncio.Future[None] = loop.create_future()
         self._received = b""
-        self._transport: asyncio.BaseTransport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
 
     def data_received(self, data: bytes) -> None:
         self._received += data
-        if self._answer.done():
-            return
-        if b"\r\n\r\n" in self._received:
-            self._answer.set_result(self._received)
-        elif len(self._received) > _MAX_PROXY_ANSWER:
-            self._answer.set_exception(ConnectionError("the proxy sent too much before its answer ended"))
+        if b"\r\n\r\n" in self._received or len(self._received) > _MAX_PROXY_ANSWER:
+            self._wake()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if not self._answer.done():
-            self._answer.set_exception(ConnectionResetError("the proxy closed the connection"))
+        self._wake()
 
-    async def open(self, origin: Origin, proxy: Proxy) -> None:
+    async def open(self, transport: asyncio.WriteTransport, origin: Origin, proxy: Proxy) -> None:
         """Send CONNECT and wait for the proxy's yes."""
-        host = f"[{origin.host}]" if ":" in origin.host else origin.host
-        authority = f"{host}:{origin.port}".encode()
-        lines = (
-            b"CONNECT "
-            + authority
-            + b" HTTP/1.1\r\nhost: "
-            + authority
-            + b"\r\n"
-            + proxy.authorization
-            + b"\r\n"
-        )
-        self._transport.write(lines)  # type: ignore[union-attr]  # connection_made came first
-        status = (await self._answer).split(b"\r\n", 1)[0].split(b" ", 2)
-        if len(status) < 2 or status[1] != b"200":
-            code = status[1].decode("ascii", "replace") if len(status) > 1 else "?"
+        request = f"CONNECT {origin.authority} HTTP/1.1\r\nhost: {origin.authority}\r\n".encode()
+        transport.write(request + proxy.authorization + b"\r\n")
+        await self._heard
+        head, end, more = self._received.partition(b"\r\n\r\n")
+        if len(head) > _MAX_PROXY_ANSWER:
+            raise ConnectionError("the proxy sent too much before its answer ended")
+        version, _, rest = head.partition(b" ")
+        code = rest[:3].decode("ascii", "replace")
+        if end and not (version.startswith(b"HTTP/1.") and code.isdigit()):
+            raise ConnectionError("the proxy did not answer CONNECT in HTTP")
+        if end and not code.startswith("2"):
             raise ConnectionRefusedError(0, f"the proxy answered {code} to CONNECT")
+        if more:
+            raise ConnectionError("the proxy sent more than its answer to CONNECT")
+        if not end or transport.is_closing():
+            raise ConnectionResetError("the proxy closed the connection")
+
+    def _wake(self) -> None:
+        if not self._heard.done():
+            self._heard.set_result(None)
 
 
-def _in_networks(host: str, entries: str) -> bool:
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    for entry in entries.split(","):
-        try:
-            if address in ipaddress.ip_network(entry.strip(), strict=False):
-                return True
-        except ValueError:
-            continue
+def _bypassed(origin: Origin, entries: str) -> bool:
+    """Whether `NO_PROXY` names the origin: `*`, a name and all under it, an address, a network; a port narrows it."""
+    for entry in entries.lower().split(","):
+        name = entry.strip().removeprefix("*.").removeprefix(".")
+        if name == "*" or (name and _named(origin, name)):
+            return True
     return False
 
 
-def _is_wide(host: str) -> bool:
-    return not host.isascii()
+def _named(origin: Origin, name: str) -> bool:
+    if f".{origin.host}".endswith(f".{name}") or f".{origin.authority}".endswith(f".{name}"):
+        return True
+    try:
+        return ipaddress.ip_address(origin.host) in ipaddress.ip_network(name.strip("[]"), strict=False)
+    except ValueError:
+        return False
+
+
+def _port(parts: SplitResult) -> int | None:
+    try:
+        return parts.port
+    except ValueError:  # its text shows what it took for a port: with a slash in it, a piece of the password
+        raise ValueError("the port of the URL is not a number up to 65535") from None

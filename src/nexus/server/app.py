@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable
 
 from nexus.config import Config
+from nexus.config.checks import READY
 from nexus.config.llm import ProviderConfig
 from nexus.errors import Internal
 from nexus.llm.catalog import Catalog, Rules
@@ -58,7 +59,7 @@ class Gateway:
 
     def _build(self) -> App:
         server, llm = self.config.server, self.config.llm
-        exact: dict[str, App] = {"/ready": Ready(self.providers, self.catalog)}
+        exact: dict[str, App] = {READY: Ready(self.providers, self.catalog)}
         if server.health.enabled and server.health.listen is None:
             exact[server.health.path] = Health()
         routes: Routes | None = None

@@ -229,9 +229,7 @@ async def _signals() -> AsyncGenerator[_Told]:
     loop.add_signal_handler(signal.SIGTERM, stop)
     loop.add_signal_handler(signal.SIGHUP, told.reload.set)
     parent = (
-        asyncio.create_task(_follow_parent(told.stop), name="parent")
-        if os.environ.get(VARIABLE)
-        else None
+        asyncio.create_task(_follow_parent(told.stop), name="parent") if os.environ.get(VARIABLE) else None
     )
     try:
         yield told

@@ -1,6 +1,7 @@
 """`{{ env.NAME }}`: where it is replaced, where not, and what is said when it cannot be."""
 
 import pytest
+
 from nexus.config import loads
 from nexus.config.expand import expand
 from nexus.errors import ConfigError

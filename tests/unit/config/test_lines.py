@@ -6,6 +6,7 @@ from typing import cast
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from nexus.config.lines import index
 from nexus.config.path import Path, write
 

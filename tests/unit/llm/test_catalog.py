@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 
 import pytest
+
 from nexus.errors import InvalidRequest, NexusError, NotFound, UpstreamError, UpstreamUnreachable
 from nexus.http.client import Failed
 from nexus.llm.canonical import Model
@@ -57,7 +58,10 @@ async def stocked(*providers: tuple[Fake, Rules]) -> Catalog:
 
 
 def explicit(allowed: str | None = None, **renames: str | None) -> Rules:
-    return Rules({key.replace("_", "-"): rename for key, rename in renames.items()}, re.compile(allowed, re.I) if allowed else None)
+    return Rules(
+        {key.replace("_", "-"): rename for key, rename in renames.items()},
+        re.compile(allowed, re.I) if allowed else None,
+    )
 
 
 def sent(catalog: Catalog, model: str) -> tuple[str, str]:
@@ -107,7 +111,7 @@ async def test_rename_works_without_discovery() -> None:
 
 
 async def test_an_explicit_name_wins_over_the_filter_it_matches() -> None:
-    catalog = await stocked((Fake("p", "gpt-4"), explicit("gpt", **{"gpt_x": "gpt-4"})))
+    catalog = await stocked((Fake("p", "gpt-4"), explicit("gpt", gpt_x="gpt-4")))
     assert sent(catalog, "p/gpt-x") == ("p", "gpt-4")
 
 
@@ -176,7 +180,9 @@ async def test_a_provider_that_fails_keeps_its_list_and_disturbs_nobody() -> Non
 async def test_an_error_answer_at_start_is_fatal_unless_forgiven_and_silence_is_not() -> None:
     angry = Fake("angry")
     angry.ids = UpstreamError(401, (), b"bad key", b"text/plain")
-    with pytest.raises(DiscoveryFailed, match="provider 'angry' did not give its models: the upstream answered 401: bad key"):
+    with pytest.raises(
+        DiscoveryFailed, match="provider 'angry' did not give its models: the upstream answered 401: bad key"
+    ):
         await Catalog([(angry, Rules())], 1000, Clock()).start(forgiving=False)
     absent = Fake("absent")
     absent.ids = UpstreamUnreachable("OpenAI", "refused")

@@ -1,23 +1,25 @@
 """The child of the `local` provider: llama.cpp's own HTTP server on one GGUF file.
 
-A program, not a module to import; it imports nothing of Nexus. It says `LISTENING http://host:port` on standard output once it is
-up, and ends with its parent: when standard input closes. The key that requests must carry comes in `LLAMA_API_KEY`.
+A program, not a module to import; it imports nothing of Nexus. It says `LISTENING http://host:port` on standard output once
+it is up, and ends with its parent: when standard input closes. The key that requests must carry comes in `LLAMA_API_KEY`.
 """
 
 import argparse
+import importlib
 import os
 import signal
 import sys
 import threading
+from typing import Any
 
-import xllamacpp  # pyright: ignore[reportMissingTypeStubs]  # a binding without types
+xllamacpp: Any = importlib.import_module("xllamacpp")  # a binding without types
 
 
 def main() -> None:
     """Serve until the parent goes away."""
     options = _options()
     # the server has no state to save, and ending it in good order would wait for what is being generated
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    signal.signal(signal.SIGTERM, _leave)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         server = xllamacpp.Server(_parameters(options))
@@ -39,7 +41,7 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _parameters(options: argparse.Namespace) -> "xllamacpp.CommonParams":
+def _parameters(options: argparse.Namespace) -> Any:
     given = xllamacpp.CommonParams()
     given.model.path = options.model
     given.model_alias = {options.alias}
@@ -58,6 +60,10 @@ def _parameters(options: argparse.Namespace) -> "xllamacpp.CommonParams":
         given.chat_template = options.template
         given.sampling.temp = 0.0
     return given
+
+
+def _leave(*_: object) -> None:
+    os._exit(0)
 
 
 def _end_with_parent() -> None:

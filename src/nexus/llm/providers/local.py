@@ -5,8 +5,6 @@ It speaks the OpenAI API itself, so beyond its life there is nothing here: every
 
 import asyncio
 import contextlib
-import ctypes
-import functools
 import importlib.util
 import logging
 import os
@@ -158,7 +156,9 @@ class Local:
         assert process.stderr is not None
         while data := await process.stderr.read(16 * 1024):
             if not self._up.is_set():
-                words.extend(line[:300] for line in data.decode("utf-8", "replace").splitlines() if line.strip())
+                words.extend(
+                    line[:300] for line in data.decode("utf-8", "replace").splitlines() if line.strip()
+                )
 
     async def _end(self) -> None:
         if self._server is not None:
@@ -202,7 +202,9 @@ def _model_name(path: Path | None) -> str:
 
 def _upstream(config: LocalConfig, address: str, key: str) -> ProviderConfig:
     given = {"type": "openai", "base_url": f"{address}/v1", "api_key": key, "proxy": "none"}
-    return ProviderConfig.model_validate(given | {"timeouts": config.timeouts, "max_connections": config.max_connections})
+    return ProviderConfig.model_validate(
+        given | {"timeouts": config.timeouts, "max_connections": config.max_connections}
+    )
 
 
 async def _address(process: asyncio.subprocess.Process) -> str | None:

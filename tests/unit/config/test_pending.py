@@ -1,0 +1,79 @@
+"""What this version cannot do is refused or warned about, never passed over."""
+
+import pytest
+
+from nexus.config import loads
+from nexus.errors import ConfigError, Problem
+
+ECHO = 'llm.providers.e.type = "echo"\n'
+OPENAI = '[llm.providers.a]\ntype = "openai"\n'
+RULES = '[{ rule = "insert", name = "a", value = "b" }]'
+OAUTH = '[server.oauth]\nurl = "https://a"\nprotected_resource = { resource = "https://a", authorization_servers = [] }\n'
+IDENTIFIED = '[server.client_identification]\nenabled = true\nclient_id.http_header = "X"\n'
+
+
+def refused(text: str) -> tuple[Problem, ...]:
+    with pytest.raises(ConfigError) as caught:
+        loads(ECHO + text, {})
+    return caught.value.problems
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        (OAUTH, "server.oauth"),
+        (IDENTIFIED, "server.client_identification"),
+        ("server.rate_limits.enabled = true", "server.rate_limits"),
+        ("llm.protocols.anthropic.enabled = true", "llm.protocols.anthropic"),
+        ("llm.proxy.anthropic.enabled = true", "llm.proxy.anthropic"),
+        (OPENAI + "forward_token = true", "llm.providers.a.forward_token"),
+        (OPENAI + f"headers = {RULES}", "llm.providers.a.headers"),
+        (OPENAI + f"models.m.headers = {RULES}", "llm.providers.a.models.m.headers"),
+        (IDENTIFIED + OPENAI + "rate_limits = {}", "llm.providers.a.rate_limits"),
+        (IDENTIFIED + OPENAI + "models.m.rate_limits = {}", "llm.providers.a.models.m.rate_limits"),
+        ('mcp.servers.s = { cmd = ["x"], allow = [] }', "mcp.servers.s.allow"),
+        ('mcp.servers.s = { cmd = ["x"], tools.t.deny = [] }', "mcp.servers.s.tools.t.deny"),
+    ],
+)
+def test_what_would_be_trusted_is_refused(text: str, path: str) -> None:
+    found = {problem.path: problem for problem in refused(text)}
+    assert found[path].message.endswith(" is not available in this version")
+    assert found[path].cure
+    loads(ECHO + text, {}, pending=False)
+
+
+@pytest.mark.parametrize(
+    ("type", "base_url"),
+    [
+        ("anthropic", "https://api.anthropic.com/v1"),
+        ("google", "https://generativelanguage.googleapis.com/v1beta/openai"),
+        ("bedrock", "https://bedrock-runtime.<region>.amazonaws.com/openai/v1"),
+    ],
+)
+def test_a_type_to_come_is_refused_with_the_way_round(type: str, base_url: str) -> None:
+    (problem,) = refused(f'llm.providers.a.type = "{type}"')
+    assert problem.path == "llm.providers.a.type"
+    assert problem.message == f"the provider type '{type}' is not available in this version"
+    assert problem.cure == f'use type = "openai" with base_url = "{base_url}"'
+
+
+def test_what_endangers_nobody_earns_a_warning() -> None:
+    loaded = loads(ECHO + 'mcp.servers.s.cmd = ["x"]\n[telemetry]\nservice_name = "x"\n', {})
+    assert [warning.split(": ")[1] for warning in loaded.warnings] == ["mcp.servers", "telemetry"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "server.rate_limits.enabled = false",
+        "server.client_identification.enabled = false",
+        "server.cors = {}\nserver.csrf.enabled = true\nserver.health.listen = '127.0.0.1:1'",
+        OPENAI + "forward_token = false\nheaders = []",
+    ],
+)
+def test_what_is_switched_off_or_built_is_accepted(text: str) -> None:
+    assert loads(ECHO + text, {}).warnings == ()
+
+
+def test_mistakes_and_missing_features_are_told_together() -> None:
+    assert len(refused("server.worker = 1\nserver.rate_limits.enabled = true")) == 2
