@@ -1,6 +1,8 @@
 # Needs python3 (3.11 or newer), make and a C compiler; everything else comes into .venv.
 PY := .venv/bin/python
 export UV_NO_PROGRESS := 1
+# a company's own authorities are in the system's store
+export UV_SYSTEM_CERTS := 1
 
 .PHONY: setup run test check lint types layers fmt bench docs lock clients
 

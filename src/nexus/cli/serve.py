@@ -1,7 +1,7 @@
 """`nexus`: from options to a running server."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,7 +68,7 @@ def _greet(loaded: Loaded) -> None:
 def _banner(address: str, gateway: Gateway) -> None:
     """Say what a user needs next."""
     models = gateway.catalog.snapshot.models
-    log.info("Ready: %d models from %d providers", len(models), len(gateway.providers))
+    log.info("Ready: %s from %s", _count(models, "model"), _count(gateway.providers, "provider"))
     if not models or not any(True for _ in served(gateway)):
         return
     base = f"{address}{gateway.config.llm.protocols.openai.path}/v1"
@@ -80,6 +80,10 @@ def _banner(address: str, gateway: Gateway) -> None:
         first,
     )
     log.info('Or:  OpenAI(base_url="%s", api_key="not-used")', base)
+
+
+def _count(things: Sized, noun: str) -> str:
+    return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
 
 
 def _address(text: str | None) -> Address | None:
