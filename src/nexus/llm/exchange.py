@@ -1,7 +1,6 @@
 """One exchange with a model, top to bottom: open, route, send, pass back. The file to read first."""
 
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 
 import msgspec
 
@@ -27,8 +26,7 @@ _WAIT_FOR_CATALOG = 30.0
 _NO_BUFFERING = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True, gc=False):
     """What a client asked, as the server room hands it over."""
 
     endpoint: Endpoint
@@ -42,8 +40,7 @@ class Request:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """What goes back: a whole body, or one that is still coming. Who sends it closes it."""
 
     status: int
@@ -51,8 +48,7 @@ class Reply:
     body: bytes | AsyncGenerator[bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class _Opened:
+class _Opened(msgspec.Struct, frozen=True):
     """A request body whose model is known and can be replaced."""
 
     model: str

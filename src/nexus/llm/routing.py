@@ -1,14 +1,13 @@
 """From the model a client asked for to a provider and what that provider calls it. Pure: a snapshot in, a route out."""
 
-from dataclasses import dataclass
+import msgspec
 
 from nexus.errors import InvalidRequest, UnknownModel, UnknownProvider
 from nexus.llm.catalog import Shelf, Snapshot
 from nexus.llm.providers.base import Provider
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(msgspec.Struct, frozen=True):
     """Where a request goes."""
 
     provider: Provider

@@ -27,20 +27,25 @@ class Connection(HttpToolsProtocol):
         self, config: Config, server_state: ServerState, app_state: dict[str, Any], **more: Any
     ) -> None:
         super().__init__(config, server_state, app_state, **more)
+        self._received = 0
         self._head = 0
         self._in_head = True
+        self._cork: Cork | None = None
         self._clock: asyncio.TimerHandle | None = None
         self._work: asyncio.Task[Any] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn narrows it as well
         super().connection_made(transport)
         self._clock = self.loop.call_later(HEAD_TIMEOUT, self.transport.close)
+        self._cork = Cork(transport, self.loop)
 
     def data_received(self, data: bytes) -> None:
+        self._received = len(data)
+        if self._in_head:
+            self._head += self._received
         super().data_received(data)
         if not self._in_head or self.transport.is_closing():
             return
-        self._head += len(data)
         if self._head > self.max_head:
             self._refuse()
         elif self._clock is None:
@@ -49,7 +54,7 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_head = True
-        self._head = 0
+        self._head = self._received
         self.scope["extensions"] = {EXTENSION: self}  # type: ignore[typeddict-item]  # an extension of ours
 
     def on_headers_complete(self) -> None:
@@ -57,10 +62,14 @@ class Connection(HttpToolsProtocol):
         if self._clock is not None:
             self._clock.cancel()
             self._clock = None
-        if sum(len(name) + len(value) for name, value in self.headers) > self.max_head:
+        # what was received may hold more than the head: only where that could matter is the head itself measured
+        if self._head > self.max_head and _size(self.headers) > self.max_head:
             self._refuse()
             return
         super().on_headers_complete()
+        if self._cork is not None:
+            self._cork.head = True
+            self.cycle.transport = self._cork  # type: ignore[assignment]  # a cycle only writes and closes
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._clock is not None:
@@ -86,3 +95,46 @@ class Connection(HttpToolsProtocol):
         )
         self.transport.write(_TOO_LARGE % (len(body), body))
         self.transport.close()
+
+
+class Cork:
+    """Let the head of an answer and the body that follows at once leave in one write: a write is what costs most."""
+
+    __slots__ = ("_held", "_loop", "_transport", "head")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._held = b""
+        self.head = False
+        """Whether the next write is the head of an answer."""
+
+    def write(self, data: bytes) -> None:
+        """Write, or hold the head until the body comes or the loop goes round."""
+        if self.head:
+            self.head = False
+            self._held = data
+            self._loop.call_soon(self._flush)
+        elif self._held:
+            held, self._held = self._held, b""
+            self._transport.write(held + data)
+        else:
+            self._transport.write(data)
+
+    def close(self) -> None:
+        """Close after everything is written."""
+        self._flush()
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        """Tell whether it is closed, or about to be."""
+        return self._transport.is_closing()
+
+    def _flush(self) -> None:
+        if self._held:
+            held, self._held = self._held, b""
+            self._transport.write(held)
+
+
+def _size(headers: list[tuple[bytes, bytes]]) -> int:
+    return sum(len(name) + len(value) for name, value in headers)

@@ -5,7 +5,7 @@ import contextlib
 import itertools
 import logging
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from nexus.errors import (
@@ -30,7 +30,8 @@ log = logging.getLogger(__name__)
 DEFAULT_PATH = "/llm/openai"
 _BODY_IDLE = 60.0
 """Seconds between two pieces of a request body."""
-_process = secrets.token_hex(6)
+_REQUEST_IDS = (b"x-request-id", b"request-id")
+_process = f"nx-{secrets.token_hex(6)}".encode()
 _numbers = itertools.count(1)
 
 
@@ -78,9 +79,15 @@ class Routes:
         method: str = scope["method"]
         if method not in endpoint.methods:
             raise MethodNotAllowed(", ".join(endpoint.methods))
-        headers: Sequence[tuple[bytes, bytes]] = scope["headers"]
-        body = await self._body(headers, receive) if method == "POST" else b""
-        content_type = next((value for name, value in headers if name == b"content-type"), b"")
+        content_type, length = b"", 0
+        for name, value in scope["headers"]:
+            if name == b"content-type":
+                content_type = value
+            elif name == b"content-length":
+                length = int(value)
+        if length > self._max_body:
+            raise BodyTooLarge(self._max_body)
+        body = await self._body(receive) if method == "POST" else b""
         request = Request(endpoint, method, below, provider, scope["query_string"], content_type, body)
         return await exchange(request, self._catalog, self._keep_alive)
 
@@ -116,10 +123,7 @@ class Routes:
             raise UnknownModel(f"Model '{rest[1:]}' not found")
         return _json(200, models.write_model(model))
 
-    async def _body(self, headers: Sequence[tuple[bytes, bytes]], receive: Receive) -> bytes:
-        for name, value in headers:
-            if name == b"content-length" and int(value) > self._max_body:
-                raise BodyTooLarge(self._max_body)
+    async def _body(self, receive: Receive) -> bytes:
         parts: list[bytes] = []
         size = 0
         message = await receive()
@@ -156,8 +160,11 @@ async def _within(receive: Receive) -> dict[str, Any]:
 
 async def _send(reply: Reply, send: Send, client: connection.Connection | None) -> None:
     headers = reply.headers
-    if not any(name in (b"x-request-id", b"request-id") for name, _ in headers):
-        headers.append((b"x-request-id", f"nx-{_process}-{next(_numbers):x}".encode()))
+    for name, _ in headers:
+        if name in _REQUEST_IDS:
+            break
+    else:
+        headers.append((b"x-request-id", b"%s-%x" % (_process, next(_numbers))))
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})
     if isinstance(reply.body, bytes):
         await send({"type": "http.response.body", "body": reply.body})

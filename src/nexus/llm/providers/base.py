@@ -1,8 +1,9 @@
 """What the gateway asks of a provider: where the bytes go and who signs them. A provider knows no protocol's fields."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from nexus.errors import Headers, NexusError
 from nexus.http.client import Failed
@@ -30,8 +31,7 @@ class Answer(Protocol):
     def close(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True, gc=False):
     """One request as it leaves us: below the provider's base URL, everything but address and signature."""
 
     method: bytes
