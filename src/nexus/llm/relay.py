@@ -79,29 +79,38 @@ class Restorer:
         """Give the events with the model of the client; events without one stay as they are."""
         if b'model"' not in data:
             return data
-        if self._old and data.endswith(b"\n\n"):
-            text = b"\n\n" + data[:-2]
-            count = text.count(b"\n\n")
-            if text.endswith(b"\n\ndata: [DONE]"):
-                count -= 1
-            if text.count(self._old) == count:
-                return text.replace(self._old, self._new)[2:] + b"\n\n" if self._old != self._new else data
-        return b"".join(map(self._restore_one, frames.events(data)))
+        if b"\r" in data or not data.endswith(b"\n\n"):
+            return b"".join(map(self._restore_one, frames.events(data)))
+        begun = b""
+        if not self._old:
+            end = data.index(b"\n\n") + 2
+            begun, data = self._restore_one(data[:end]), data[end:]
+        return begun + self._restore_all(data)
+
+    def _restore_all(self, data: bytes) -> bytes:
+        text = b"\n\n" + data[:-2]
+        count = text.count(b"\n\n") - text.endswith(b"\n\ndata: [DONE]")
+        if self._old and text.count(self._old) == count:
+            return text.replace(self._old, self._new)[2:] + b"\n\n" if data else b""
+        return (
+            b"".join([self._restore_one(event + b"\n\n") for event in data[:-2].split(b"\n\n")])
+            if data
+            else b""
+        )
 
     def _restore_one(self, event: bytes) -> bytes:
-        before = frames.payload(event)
+        plain = event.startswith(b"data: ") and event.find(b"\n") == len(event) - 2 and b"\r" not in event
+        before = event[6:-2] if plain else frames.payload(event)
         try:
             span = fields.locate(before, self._path)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return event
         if span is None:
             return event
-        if len(self._path) == 1:
-            self._learn(event, before, span)
-        return frames.with_payload(event, before[: span[0]] + self._model + before[span[1] :])
-
-    def _learn(self, event: bytes, data: bytes, span: tuple[int, int]) -> None:
-        """Keep the beginning of this event, up to and with its model, as what the next ones are compared with."""
-        if event.startswith(b"data: " + data) and b"\n" not in data:
-            self._old = b"\n\ndata: " + data[: span[1]]
-            self._new = b"\n\ndata: " + data[: span[0]] + self._model
+        if not plain:
+            return frames.with_payload(event, before[: span[0]] + self._model + before[span[1] :])
+        head = event[: 6 + span[0]] + self._model
+        if len(self._path) == 1:  # elsewhere most events have no model at all
+            self._old = b"\n\n" + event[: 6 + span[1]]
+            self._new = b"\n\n" + head
+        return head + event[6 + span[1] :]

@@ -76,6 +76,7 @@ class Connection(HttpToolsProtocol):
             self._clock.cancel()
             self._clock = None
         super().connection_lost(exc)
+        self._unset_keepalive_if_required()  # uvicorn leaves it running after a reset, and with it all of this
         if self._work is not None:
             self._work.cancel(GONE)
             self._work = None
