@@ -153,6 +153,7 @@ async def test_langchain(tmp_path: Path) -> None:
         assert "".join(parts) == "It is 21 °C 🌤"
         called = await chat.bind_tools(TOOLS).ainvoke("What is the weather?")
         assert called.tool_calls[0]["args"] == {"city": "Paris"}
+        await chat.root_async_client.close()
 
 
 async def test_the_javascript_client(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_keys_in_the_environment_are_enough(tmp_path: Path) -> None:
 
 async def test_a_provider_that_answers_with_an_error_stops_the_start(tmp_path: Path) -> None:
     async with upstream() as up:
-        up.models = Told(status=401, pieces=(b'{"error":{"message":"bad key"}}',))
+        up.listed = lambda _: Told(status=401, pieces=(b'{"error":{"message":"bad key"}}',))
         file = tmp_path / "nexus.toml"
         file.write_text(provider(up.url))
         ended = await asyncio.to_thread(command, "--config", str(file), "--listen-address", "127.0.0.1:0")
@@ -115,7 +115,7 @@ async def test_a_provider_that_answers_with_an_error_stops_the_start(tmp_path: P
 
 async def test_a_start_can_forgive_a_provider_its_error(tmp_path: Path) -> None:
     async with upstream() as up:
-        up.models = Told(status=401, pieces=(b'{"error":{"message":"bad key"}}',))
+        up.listed = lambda _: Told(status=401, pieces=(b'{"error":{"message":"bad key"}}',))
         file = tmp_path / "nexus.toml"
         file.write_text('llm.discovery.on_start_error = "warn"\n' + provider(up.url))
 

@@ -42,12 +42,13 @@ Script = Callable[[Asked], Told]
 
 
 class Upstream:
-    """Serves `script`; `GET …/models` is answered by itself unless the script says otherwise."""
+    """Serves `script`, and a model list of its own."""
 
     def __init__(self, script: Script) -> None:
         self.script = script
         self.asked: list[Asked] = []
-        self.models = Told(pieces=(MODELS,))
+        self.listed: Script = lambda _: Told(pieces=(MODELS,))
+        """Answers `GET /v1/models`."""
         self.left = asyncio.Event()
         """Set when a client went away before its answer was complete."""
         self.url = ""
@@ -85,7 +86,7 @@ class Upstream:
                     await reader.read()
                     break
                 listing = asked.method == "GET" and asked.target.startswith("/v1/models")
-                told = self.models if listing else self.script(asked)
+                told = (self.listed if listing else self.script)(asked)
                 if not await self._tell(told, reader, writer):
                     break
         except (ConnectionError, asyncio.IncompleteReadError):
