@@ -20,8 +20,8 @@ import fleet
 import uvloop
 
 CLIENTS = 32
-WARM = 5_000
-"""Requests before memory is looked at: pools, caches and the allocator fill first."""
+WARM = 20_000
+"""Requests before memory is looked at: by then pools, caches and the allocator have been at their fullest, and stay so."""
 EVERY = 1_000
 MAX_SLOPE = 20.0
 MAX_SECONDS = 180
@@ -158,7 +158,7 @@ def soak(nexus: contenders.Contender, upstream: str, requests: int) -> bool:
     while (after := Holding.of(nexus.pid, *ports)).from_clients and time.perf_counter() < until:
         fleet.pause(0.1)
     left = streaming(upstream)
-    warm = [one for one in run.memory if one[0] >= min(WARM, requests // 2)]
+    warm = [one for one in run.memory if one[0] >= min(WARM, requests * 2 // 5)]
     growth = slope(warm)
     print(
         f"{run.done:,} requests in {seconds:.0f} s: {run.whole:,} whole, {run.abandoned:,} left, {run.failed} failed"
