@@ -253,7 +253,7 @@ async def test_kept_connections_are_used_again() -> None:
             writer.write(b"content-length: %d\r\n\r\n%s" % (len(body), body))
             assert (await read_answer(reader)).whole
         writer.close()
-        assert nexus.gateway.providers[0]._pool.open == 1  # type: ignore[attr-defined]  # the number is the point
+        assert nexus.gateway.providers[0]._api._pool.open == 1  # type: ignore[attr-defined]  # the number is the point
 
 
 async def test_the_model_list_is_complete() -> None:

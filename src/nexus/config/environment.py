@@ -25,7 +25,8 @@ def from_environment(environ: Mapping[str, str]) -> Loaded | None:
     providers = {
         name: vendors.provider(vendor, variable, environ) for name, (vendor, variable) in found.items()
     }
-    document = {"llm": {"providers": providers, "discovery": {"on_start_error": "warn"}}}
+    llm = {"discovery": {"on_start_error": "warn"}, "protocols": {"anthropic": {"enabled": True}}}
+    document = {"llm": {**llm, "providers": providers}}
     try:
         return Loaded(Config.model_validate(document), (), origin)
     except ValidationError as error:

@@ -12,7 +12,6 @@ from nexus.config.path import Path
 from nexus.config.root import Config
 
 _COMPATIBLE = {
-    "anthropic": "https://api.anthropic.com/v1",
     "google": "https://generativelanguage.googleapis.com/v1beta/openai",
     "bedrock": "https://bedrock-runtime.<region>.amazonaws.com/openai/v1",
 }
@@ -53,10 +52,6 @@ def _server(config: Config) -> Iterator[_Pending]:
 
 def _llm(config: Config) -> Iterator[_Pending]:
     llm = config.llm
-    if llm.protocols.anthropic.enabled:
-        yield _Pending(
-            ("llm", "protocols", "anthropic"), "the Anthropic protocol", "clients can use the OpenAI protocol"
-        )
     if llm.proxy.anthropic.enabled:
         yield _Pending(("llm", "proxy", "anthropic"), "the pass-through to Anthropic")
     for name, provider in llm.providers.items():

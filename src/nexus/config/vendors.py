@@ -13,11 +13,11 @@ class Vendor(NamedTuple):
     """Variable that overrides the base URL."""
 
 
-# until their own types are built, anthropic and google are reached through their OpenAI-compatible endpoints;
-# then their type becomes their name and the base URL goes
+# until its own type is built, google is reached through its OpenAI-compatible endpoint;
+# then its type becomes its name and the base URL goes
 VENDORS = (
     Vendor("openai", "openai", ("OPENAI_API_KEY",), base_url_key="OPENAI_BASE_URL"),
-    Vendor("anthropic", "openai", ("ANTHROPIC_API_KEY",), "https://api.anthropic.com/v1"),
+    Vendor("anthropic", "anthropic", ("ANTHROPIC_API_KEY",)),
     Vendor(
         "google",
         "openai",

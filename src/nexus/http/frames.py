@@ -6,9 +6,6 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-
 
 import re
 
-KEEP_ALIVE = b": keep-alive\n\n"
-"""A comment: every client skips it, every proxy on the way sees a live connection."""
-
 _ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r", b"\n\r\n", b"\r\n\n")
 _EVENT = re.compile(rb".*?(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n))", re.DOTALL)
 _LINE = re.compile(rb"(data:[ ]?)([^\r\n]*)")

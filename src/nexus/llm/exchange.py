@@ -16,8 +16,7 @@ from nexus.http.client import Failed
 from nexus.llm import relay
 from nexus.llm.catalog import Catalog
 from nexus.llm.protocols import fields, form
-from nexus.llm.protocols.openai import errors
-from nexus.llm.protocols.openai.endpoints import Body, Endpoint
+from nexus.llm.protocols.base import Body, Endpoint, Inbound
 from nexus.llm.providers.base import Answer, Call, Provider
 from nexus.llm.routing import Route, route, within
 
@@ -29,6 +28,7 @@ _NO_BUFFERING = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
 class Request(msgspec.Struct, frozen=True, gc=False):
     """What a client asked, as the server room hands it over."""
 
+    inbound: Inbound
     endpoint: Endpoint
     method: str
     path: str
@@ -38,6 +38,8 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     query: bytes
     content_type: bytes
     body: bytes
+    headers: bytes = b""
+    """Lines of the client's headers that are part of its protocol."""
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -74,17 +76,25 @@ async def exchange(request: Request, catalog: Catalog, keep_alive: float) -> Rep
     """
     opened = _open(request)
     chosen = await _route(request, opened, catalog)
+    protocol = request.inbound.name
+    if protocol not in chosen.provider.speaks:
+        raise InvalidRequest(
+            f"Provider '{chosen.provider.name}' does not speak the {protocol} protocol, and this version does not translate;"
+            f" use one of its own: {', '.join(chosen.provider.speaks)}"
+        )
     call = Call(
+        protocol,
         request.method.encode(),
         request.path,
         opened.outgoing(chosen.model),
         request.content_type if request.endpoint.body is not Body.JSON else b"application/json",
         request.query,
         opened.stream,
+        request.headers,
     )
     answer = await chosen.provider.send(call)
     try:
-        return await _reply(answer, chosen.provider, opened.model, request.endpoint, keep_alive)
+        return await _reply(answer, chosen.provider, opened.model, request, keep_alive)
     except BaseException:
         answer.close()
         raise
@@ -132,7 +142,7 @@ def _within(provider: str, model: str, catalog: Catalog) -> Route:
 
 
 async def _reply(
-    answer: Answer, provider: Provider, model: str, endpoint: Endpoint, keep_alive: float
+    answer: Answer, provider: Provider, model: str, request: Request, keep_alive: float
 ) -> Reply:
     content_type = answer.header(b"content-type") or b""
     headers = relay.relayed_headers(answer.headers)
@@ -150,8 +160,8 @@ async def _reply(
         return Reply(answer.status, headers, body)
     if kind == b"text/event-stream":
         answer.heartbeat = keep_alive
-        events = _guarded(relay.stream(answer, name, endpoint.model_path), answer, provider, endpoint)
-        return Reply(answer.status, headers + _NO_BUFFERING, events)
+        events = relay.stream(answer, name, request.endpoint.model_path, request.inbound.keep_alive)
+        return Reply(answer.status, headers + _NO_BUFFERING, _guarded(events, answer, provider, request))
     headers += [pair for pair in answer.headers if pair[0] in (b"content-length", b"content-encoding")]
     return Reply(answer.status, headers, _raw(answer))
 
@@ -173,17 +183,17 @@ async def _raw(answer: Answer) -> AsyncGenerator[bytes]:
 
 
 async def _guarded(
-    events: AsyncGenerator[bytes], answer: Answer, provider: Provider, endpoint: Endpoint
+    events: AsyncGenerator[bytes], answer: Answer, provider: Provider, request: Request
 ) -> AsyncGenerator[bytes]:
     """End a stream that fails on its way with the protocol's own event."""
-    write = errors.write_responses_event if endpoint.path.startswith("/responses") else errors.write_event
     try:
         async for piece in events:
             yield piece
     except Failed as error:
-        yield write(provider.failure(error))
+        yield request.inbound.write_event(provider.failure(error), request.endpoint)
     except OverflowError as error:
-        yield write(provider.failure(Failed(str(error), received=True)))
+        broken = provider.failure(Failed(str(error), received=True))
+        yield request.inbound.write_event(broken, request.endpoint)
     finally:
         answer.close()
 

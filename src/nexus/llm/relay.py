@@ -48,12 +48,14 @@ def whole(body: bytes, model: bytes) -> bytes:
         raise UpstreamGarbage("The upstream answered with success and a body that is not JSON") from None
 
 
-async def stream(answer: Answer, model: bytes, path: Sequence[str]) -> AsyncGenerator[bytes]:
-    """Pass the events of an answer on, their model restored, and a comment in each silence of its heartbeat."""
+async def stream(
+    answer: Answer, model: bytes, path: Sequence[str], keep_alive: bytes
+) -> AsyncGenerator[bytes]:
+    """Pass the events of an answer on, their model restored, and `keep_alive` in each silence of its heartbeat."""
     cutter, restore = frames.Cutter(), Restorer(model, path).restore
     while (piece := await answer.next()) != b"":
         if piece is None:
-            yield frames.KEEP_ALIVE
+            yield keep_alive
         elif ready := cutter.feed(piece):
             yield restore(ready)
     if rest := cutter.rest():

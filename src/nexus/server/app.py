@@ -4,14 +4,15 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from nexus.config import Config
 from nexus.config.checks import READY
 from nexus.config.llm import ProviderConfig
 from nexus.errors import Internal
 from nexus.llm.catalog import Catalog, Rules
-from nexus.llm.protocols.openai import errors
+from nexus.llm.protocols import ANTHROPIC, OPENAI
+from nexus.llm.protocols.base import Inbound
 from nexus.llm.providers import PROVIDERS
 from nexus.llm.providers.base import Provider
 from nexus.server.asgi import App, Message, Receive, Scope, Send
@@ -62,17 +63,21 @@ class Gateway:
         exact: dict[str, App] = {READY: Ready(self.providers, self.catalog)}
         if server.health.enabled and server.health.listen is None:
             exact[server.health.path] = Health()
-        routes: Routes | None = None
-        if self.providers and llm.protocols.openai.enabled:
-            taken = [*exact, self.config.mcp.path, llm.protocols.anthropic.path]
-            routes = Routes(
+        spoken = ((OPENAI, llm.protocols.openai), (ANTHROPIC, llm.protocols.anthropic))
+        taken = {*exact, self.config.mcp.path, *(protocol.path for _, protocol in spoken)}
+        routes = [
+            Routes(
+                inbound,
                 self.catalog,
-                llm.protocols.openai.path,
-                taken,
+                protocol.path,
+                taken - {protocol.path},
                 keep_alive=llm.keep_alive,
                 max_body=server.max_body_size,
             )
-        app = _recover(_router(exact, routes))
+            for inbound, protocol in spoken
+            if self.providers and protocol.enabled
+        ]
+        app = _router(exact, [(one, _recover(one, one.inbound)) for one in routes])
         if server.csrf.enabled:
             app = csrf(app, server.csrf.header_name)
         return cors(app, server.cors)
@@ -126,21 +131,29 @@ def _rules(config: Config, provider: ProviderConfig) -> Rules:
     )
 
 
-def _router(exact: dict[str, App], routes: Routes | None) -> App:
+def _router(exact: dict[str, App], routes: Sequence[tuple[Routes, App]]) -> App:
     async def router(scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
         if (app := exact.get(path)) is not None:
             await app(scope, receive, send)
-        elif routes is not None and routes.owns(path):
-            await routes(scope, receive, send)
-        else:
-            await send({"type": "http.response.start", "status": 404, "headers": [(b"content-length", b"0")]})
-            await send({"type": "http.response.body", "body": b""})
+            return
+        claim, chosen = 0, None
+        for (
+            one,
+            route,
+        ) in routes:  # of two protocols the one with the longer prefix, as one may be below the other
+            if (claimed := one.claims(path)) > claim:
+                claim, chosen = claimed, route
+        if chosen is not None:
+            await chosen(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": 404, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
 
     return router
 
 
-def _recover(app: App) -> App:
+def _recover(app: App, inbound: Inbound) -> App:
     """Turn a fault of ours into a 500 with a reference, and a client that left into silence."""
 
     async def recover(scope: Scope, receive: Receive, send: Send) -> None:
@@ -161,7 +174,7 @@ def _recover(app: App) -> App:
             log.exception("internal error %s", reference)
             if started:
                 raise
-            status, content_type, body = errors.write_error(Internal(reference))
+            status, content_type, body = inbound.write_error(Internal(reference))
             headers = [(b"content-type", content_type), (b"content-length", b"%d" % len(body))]
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": body})
@@ -174,5 +187,7 @@ def served(gateway: Gateway) -> Iterable[tuple[str, str]]:
     llm = gateway.config.llm
     if gateway.providers and llm.protocols.openai.enabled:
         yield "OpenAI LLM endpoint", f"{llm.protocols.openai.path}/v1"
+    if gateway.providers and llm.protocols.anthropic.enabled:
+        yield "Anthropic LLM endpoint", f"{llm.protocols.anthropic.path}"
     if gateway.config.server.health.enabled and gateway.config.server.health.listen is None:
         yield "Health endpoint", gateway.config.server.health.path

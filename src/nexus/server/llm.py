@@ -21,7 +21,7 @@ from nexus.errors import (
 from nexus.http.client import Failed
 from nexus.llm.catalog import Catalog
 from nexus.llm.exchange import Reply, Request, exchange
-from nexus.llm.protocols.openai import endpoints, errors, models
+from nexus.llm.protocols.base import Endpoint, Inbound
 from nexus.server import connection
 from nexus.server.asgi import Receive, Scope, Send
 
@@ -36,25 +36,37 @@ _numbers = itertools.count(1)
 
 
 class Routes:
-    """All paths of the OpenAI protocol: every endpoint below every prefix, and below a provider's name."""
+    """All paths of one protocol: every endpoint below every prefix, and below a provider's name."""
 
     def __init__(
-        self, catalog: Catalog, path: str, taken: Iterable[str], *, keep_alive: float, max_body: int
+        self,
+        inbound: Inbound,
+        catalog: Catalog,
+        path: str,
+        taken: Iterable[str],
+        *,
+        keep_alive: float,
+        max_body: int,
     ) -> None:
+        self.inbound = inbound
         self._catalog = catalog
         self._keep_alive = keep_alive
         self._max_body = max_body
         self._base = path
-        self.prefixes = _prefixes(path, tuple(taken))
+        self.prefixes = _prefixes(inbound, path, tuple(taken))
+        self._greeted = frozenset((path, f"{path}/", f"{path}/api/hello"))
         self._exact = {
             prefix + endpoint.path: (endpoint, endpoint.path, None)
             for prefix in self.prefixes
-            for endpoint in endpoints.ENDPOINTS
+            for endpoint in inbound.endpoints
         }
+        self._below = sorted((f"{prefix}/" for prefix in {*self.prefixes, path}), key=len, reverse=True)
 
-    def owns(self, path: str) -> bool:
-        """Whether a path belongs to this protocol, known endpoint or not."""
-        return path in self._exact or path.startswith(tuple(f"{prefix}/" for prefix in self.prefixes))
+    def claims(self, path: str) -> int:
+        """Tell how much of a path says that it belongs to this protocol, known endpoint or not; 0 where nothing does."""
+        if path == self._base:
+            return len(path)
+        return next((len(prefix) for prefix in self._below if path.startswith(prefix)), 0)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -65,13 +77,15 @@ class Routes:
             reply = await self._answer(scope, receive)
             await _send(reply, send, client)
         except NexusError as error:
-            await _send(_failure(error), send, client)
+            await _send(_failure(error, self.inbound), send, client)
         finally:
             if client is not None:
                 client.watch(None)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Reply:
         path: str = scope["path"]
+        if scope["method"] == "HEAD" and path in self._greeted:  # clients ask so whether anybody is there
+            return Reply(200, [(b"content-length", b"0")], b"")
         found = self._exact.get(path) or self._find(path)
         if found is None:
             return await self._models(scope, path)
@@ -79,30 +93,35 @@ class Routes:
         method: str = scope["method"]
         if method not in endpoint.methods:
             raise MethodNotAllowed(", ".join(endpoint.methods))
-        content_type, length = b"", 0
+        content_type, length, forwarded = b"", 0, b""
         for name, value in scope["headers"]:
             if name == b"content-type":
                 content_type = value
             elif name == b"content-length":
                 length = int(value)
+            elif name in self.inbound.forwarded:
+                forwarded += name + b": " + value + b"\r\n"
         if length > self._max_body:
             raise BodyTooLarge(self._max_body)
         body = await self._body(receive) if method == "POST" else b""
-        request = Request(endpoint, method, below, provider, scope["query_string"], content_type, body)
+        query = scope["query_string"]
+        request = Request(
+            self.inbound, endpoint, method, below, provider, query, content_type, body, forwarded
+        )
         return await exchange(request, self._catalog, self._keep_alive)
 
-    def _find(self, path: str) -> tuple[endpoints.Endpoint, str, str | None] | None:
+    def _find(self, path: str) -> tuple[Endpoint, str, str | None] | None:
         for prefix in self.prefixes:
             if (
                 path.startswith(f"{prefix}/")
-                and (endpoint := endpoints.find(path[len(prefix) :])) is not None
+                and (endpoint := self.inbound.find(path[len(prefix) :])) is not None
             ):
                 return endpoint, path[len(prefix) :], None
         provider, version, below = path.removeprefix(f"{self._base}/").partition("/v1/")
         if (
             version
             and provider in self._catalog.snapshot.shelves
-            and (endpoint := endpoints.find(f"/{below}"))
+            and (endpoint := self.inbound.find(f"/{below}"))
         ):
             return endpoint, f"/{below}", provider
         return None
@@ -118,10 +137,10 @@ class Routes:
         served = self._catalog.snapshot.models
         rest = path[len(prefix) + len("/models") :]
         if rest in ("", "/"):
-            return _json(200, models.write_list(served.values()))
+            return _json(200, self.inbound.write_list(served.values()))
         if (model := served.get(rest[1:])) is None:
             raise UnknownModel(f"Model '{rest[1:]}' not found")
-        return _json(200, models.write_model(model))
+        return _json(200, self.inbound.write_model(model))
 
     async def _body(self, receive: Receive) -> bytes:
         parts: list[bytes] = []
@@ -139,8 +158,10 @@ class Routes:
             message = await _within(receive)
 
 
-def _prefixes(base: str, taken: tuple[str, ...]) -> tuple[str, ...]:
+def _prefixes(inbound: Inbound, base: str, taken: tuple[str, ...]) -> tuple[str, ...]:
     """Name every prefix an endpoint is reached by; the published examples do not agree on one."""
+    if inbound.name != "openai":
+        return (f"{base}/v1",)
     wanted = [f"{base}/v1", base]
     if base == DEFAULT_PATH:
         wanted += ["/llm/v1", "/llm"]
@@ -182,10 +203,10 @@ async def _send(reply: Reply, send: Send, client: connection.Connection | None) 
     await send({"type": "http.response.body", "body": b""})
 
 
-def _failure(error: NexusError) -> Reply:
+def _failure(error: NexusError, inbound: Inbound) -> Reply:
     if isinstance(error, Internal):
         log.error("internal error %s", error.reference)
-    status, content_type, body = errors.write_error(error)
+    status, content_type, body = inbound.write_error(error)
     headers = [*error.headers, (b"content-type", content_type), (b"content-length", b"%d" % len(body))]
     return Reply(status, headers, body)
 

@@ -7,7 +7,7 @@ from nexus.errors import ConfigError
 
 ALL = {
     "OPENAI_API_KEY": ("openai", None),
-    "ANTHROPIC_API_KEY": ("anthropic", "https://api.anthropic.com/v1"),
+    "ANTHROPIC_API_KEY": ("anthropic", None),
     "GEMINI_API_KEY": ("google", "https://generativelanguage.googleapis.com/v1beta/openai"),
     "GOOGLE_API_KEY": ("google", "https://generativelanguage.googleapis.com/v1beta/openai"),
     "OPENROUTER_API_KEY": ("openrouter", "https://openrouter.ai/api/v1"),
@@ -25,7 +25,9 @@ def test_each_key_makes_its_provider(variable: str) -> None:
     assert loaded is not None
     name, base_url = ALL[variable]
     ((found, provider),) = loaded.config.llm.providers.items()
-    assert (found, provider.type, provider.base_url) == (name, "openai", base_url)
+    kind = "anthropic" if name == "anthropic" else "openai"
+    assert (found, provider.type, provider.base_url) == (name, kind, base_url)
+    assert loaded.config.llm.protocols.anthropic.enabled
     assert provider.api_key is not None
     assert provider.api_key.get_secret_value() == "the-key"
     assert (loaded.warnings, loaded.origin) == ((), f"environment: {variable}")

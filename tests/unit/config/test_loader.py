@@ -427,7 +427,7 @@ def test_a_check_between_sections_runs_when_a_mistake_is_elsewhere() -> None:
 
 def test_a_cure_is_whole_even_when_the_environment_holds_a_word_of_it() -> None:
     with pytest.raises(ConfigError) as caught:
-        loads('llm.providers.a.type = "{{ env.T }}"', {"T": "anthropic"})
+        loads('llm.providers.a.type = "{{ env.T }}"', {"T": "google"})
     (problem,) = caught.value.problems
     assert problem.message == "the provider type '…' is not available in this version"
-    assert "https://api.anthropic.com/v1" in problem.cure
+    assert "generativelanguage.googleapis.com" in problem.cure

@@ -24,7 +24,6 @@ def refused(text: str) -> tuple[Problem, ...]:
         (OAUTH, "server.oauth"),
         (IDENTIFIED, "server.client_identification"),
         ("server.rate_limits.enabled = true", "server.rate_limits"),
-        ("llm.protocols.anthropic.enabled = true", "llm.protocols.anthropic"),
         ("llm.proxy.anthropic.enabled = true", "llm.proxy.anthropic"),
         (OPENAI + "forward_token = true", "llm.providers.a.forward_token"),
         (OPENAI + f"headers = {RULES}", "llm.providers.a.headers"),
@@ -45,7 +44,6 @@ def test_what_would_be_trusted_is_refused(text: str, path: str) -> None:
 @pytest.mark.parametrize(
     ("type", "base_url"),
     [
-        ("anthropic", "https://api.anthropic.com/v1"),
         ("google", "https://generativelanguage.googleapis.com/v1beta/openai"),
         ("bedrock", "https://bedrock-runtime.<region>.amazonaws.com/openai/v1"),
     ],

@@ -18,6 +18,7 @@ class Fake:
     """A provider whose list a test decides."""
 
     kind = "openai"
+    speaks = ("openai",)
     trouble: str | None = None
 
     def __init__(self, name: str, *ids: str, discovers: bool = True) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from nexus.config.llm import ProviderConfig
+from nexus.llm.providers.anthropic import Anthropic
 from nexus.llm.providers.base import Provider
 from nexus.llm.providers.echo import Echo
 from nexus.llm.providers.local import Local
@@ -10,6 +11,7 @@ from nexus.llm.providers.openai import OpenAI
 
 PROVIDERS: dict[str, Callable[[str, ProviderConfig], Provider]] = {
     "openai": OpenAI,
+    "anthropic": Anthropic,
     "local": Local,
     "echo": Echo,
 }

@@ -34,12 +34,15 @@ class Answer(Protocol):
 class Call(msgspec.Struct, frozen=True, gc=False):
     """One request as it leaves us: below the provider's base URL, everything but address and signature."""
 
+    protocol: str
     method: bytes
     path: str
     body: bytes = b""
     content_type: bytes = b""
     query: bytes = b""
     stream: bool = False
+    headers: bytes = b""
+    """Lines of the client's headers that are part of its protocol."""
 
 
 class Provider(Protocol):
@@ -53,6 +56,11 @@ class Provider(Protocol):
     @property
     def kind(self) -> str:
         """Its type in the configuration."""
+        ...
+
+    @property
+    def speaks(self) -> Sequence[str]:
+        """The protocols it can be sent, the one it speaks best first."""
         ...
 
     @property

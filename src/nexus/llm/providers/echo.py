@@ -35,6 +35,7 @@ class Echo:
     """A provider without an upstream: answers chat completions, streamed or whole, with the last message."""
 
     kind = "echo"
+    speaks = ("openai",)
     discovers = True
     trouble: str | None = None
 

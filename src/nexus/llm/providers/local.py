@@ -1,6 +1,6 @@
 """A model on this machine: a llama.cpp server as our child, started, watched, replaced and ended with us.
 
-It speaks the OpenAI API itself, so beyond its life there is nothing here: every request goes through `openai`.
+It speaks the OpenAI and the Anthropic API itself, so beyond its life there is nothing here: requests go through as they are.
 """
 
 import asyncio
@@ -17,10 +17,10 @@ from pathlib import Path
 
 from nexus.config.llm import LocalConfig, ProviderConfig
 from nexus.errors import NexusError, UpstreamBroken, UpstreamUnreachable
-from nexus.http.client import Failed
+from nexus.http.client import Failed, header_block
 from nexus.llm.canonical import Model
+from nexus.llm.providers.api import OUR_HEADERS, Api
 from nexus.llm.providers.base import Answer, Call, ProviderFailed
-from nexus.llm.providers.openai import OpenAI
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +51,7 @@ class Local:
     """A provider whose upstream is a process of our own."""
 
     kind = "local"
+    speaks = ("openai", "anthropic")
     discovers = True
     label = "the local model"
 
@@ -60,7 +61,8 @@ class Local:
         self._config = config
         self.model = _model_name(config.model_path)
         self._up = asyncio.Event()
-        self._server: OpenAI | None = None
+        self._server: Api | None = None
+        self._headers = b""
         self._process: asyncio.subprocess.Process | None = None
         self._supervisor: asyncio.Task[None] | None = None
         self.trouble: str | None = "the local model has not been started"
@@ -94,7 +96,7 @@ class Local:
                 self.label, self.trouble or "it is not up", stream=call.stream
             ) from None
         assert self._server is not None
-        return await self._server.send(call)
+        return await self._server.send(call, self._headers)
 
     def failure(self, error: Failed) -> NexusError:
         """Say that the connection to the server broke."""
@@ -142,8 +144,8 @@ class Local:
             address = await _address(process)
             if address is None:
                 return f"did not start: {' / '.join(words) or 'it said nothing'}"
-            self._server = OpenAI(self.name, _upstream(self._config, address, key))
-            self._server.label = self.label
+            self._server = Api(self.label, f"{address}/v1", _upstream(self._config))
+            self._headers = header_block([("authorization", f"Bearer {key}"), *OUR_HEADERS])
             self.trouble = None
             self._up.set()
             log.info("llm.providers.%s: %s is up", self.name, self.model)
@@ -162,7 +164,7 @@ class Local:
 
     async def _end(self) -> None:
         if self._server is not None:
-            await self._server.close()
+            self._server.close()
         process, self._process = self._process, None
         if process is None or process.returncode is not None:
             return
@@ -200,11 +202,9 @@ def _model_name(path: Path | None) -> str:
     return path.stem.lower() if path is not None else "smollm2-135m-instruct"
 
 
-def _upstream(config: LocalConfig, address: str, key: str) -> ProviderConfig:
-    given = {"type": "openai", "base_url": f"{address}/v1", "api_key": key, "proxy": "none"}
-    return ProviderConfig.model_validate(
-        given | {"timeouts": config.timeouts, "max_connections": config.max_connections}
-    )
+def _upstream(config: LocalConfig) -> ProviderConfig:
+    """Give the settings of the connections to our child: nobody is between us."""
+    return config.model_copy(update={"proxy": "none", "query": {}})
 
 
 async def _address(process: asyncio.subprocess.Process) -> str | None:

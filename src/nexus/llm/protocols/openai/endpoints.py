@@ -1,29 +1,8 @@
 """The endpoints of the OpenAI API that are relayed, and where each has its model."""
 
 import re
-from dataclasses import dataclass
-from enum import Enum
 
-
-class Body(Enum):
-    """What carries the model of a request."""
-
-    JSON = "application/json"
-    FORM = "multipart/form-data"
-    NONE = ""
-    """Nothing does: the path has to name the provider."""
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """One path below `/v1`."""
-
-    path: str
-    methods: tuple[str, ...]
-    body: Body
-    model_path: tuple[str, ...] = ("model",)
-    """Where an event of a stream names its model."""
-
+from nexus.llm.protocols.base import Body, Endpoint
 
 ENDPOINTS = (
     Endpoint("/chat/completions", ("POST",), Body.JSON),

@@ -1,0 +1,4 @@
+"""The Anthropic Messages protocol.
+
+https://platform.claude.com/docs/en/api/overview
+"""

@@ -1,0 +1,68 @@
+"""Failures in the words of the Anthropic protocol.
+
+https://platform.claude.com/docs/en/api/errors
+
+An upstream that speaks the same protocol has already said it: its body goes to the client as it came.
+"""
+
+import msgspec
+
+from nexus.errors import NexusError, UpstreamError
+from nexus.llm.protocols.fields import encode
+
+_JSON = b"application/json"
+_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    529: "overloaded_error",
+}
+_PREFIXES = {
+    400: "Invalid request: ",
+    401: "Authentication failed: ",
+    403: "Insufficient quota: ",
+    429: "Rate limit exceeded: ",
+}
+_AS_THEY_ARE = frozenset((400, 401, 403, 404, 429, 500, 529))
+_MAX_TEXT = 16 * 1024
+
+
+class _Envelope(msgspec.Struct, tag="error"):
+    error: dict[str, msgspec.Raw]
+
+
+_decode = msgspec.json.Decoder(_Envelope).decode
+
+
+def write_error(error: NexusError) -> tuple[int, bytes, bytes]:
+    """Give status, content type and body for a failure before the first byte of an answer."""
+    if not isinstance(error, UpstreamError):
+        return error.status, _JSON, _body(error.status, str(error))
+    if _speaks_anthropic(error.body):
+        return error.upstream_status, error.content_type or _JSON, error.body
+    said = error.body[:_MAX_TEXT].decode("utf-8", "replace")
+    upstream = error.upstream_status
+    if upstream in _AS_THEY_ARE:
+        return upstream, _JSON, _body(upstream, _PREFIXES.get(upstream, "") + said)
+    return 502, _JSON, _body(502, f"Provider API error ({upstream}): {said}")
+
+
+def write_event(error: NexusError) -> bytes:
+    """Give the last event of a stream that failed on its way."""
+    return b"event: error\ndata: " + write_error(error)[2] + b"\n\n"
+
+
+def _body(status: int, message: str) -> bytes:
+    kind = _TYPES.get(status) or ("invalid_request_error" if status < 500 else "api_error")
+    return encode({"type": "error", "error": {"type": kind, "message": message}})
+
+
+def _speaks_anthropic(body: bytes) -> bool:
+    try:
+        _decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
