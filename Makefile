@@ -45,6 +45,7 @@ bench: setup
 
 docs: setup
 	$(PY) -m nexus.config.reference > docs/reference/configuration.md
+	$(PY) tests/fidelity.py > docs/fidelity.md
 
 lock: setup
 	.venv/bin/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header --python-version 3.11 --all-extras --group dev pyproject.toml -o requirements/dev.txt

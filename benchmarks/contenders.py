@@ -24,10 +24,19 @@ class Mocks:
 
 @dataclass(frozen=True)
 class Target:
-    """Where to send a chat completion, and what to call the model."""
+    """Where to send a chat, in which protocol, and what to call the model."""
 
     url: str
     model: str
+    protocol: str = "openai"
+
+    def body(self, asked: dict[str, object]) -> dict[str, object]:
+        """Write a chat completion in the words of the protocol."""
+        if self.protocol == "openai":
+            return {"model": self.model, **asked}
+        named = {"metadata": {"user_id": asked["user"]}} if "user" in asked else {}
+        left = {name: value for name, value in asked.items() if name != "user"}
+        return {"model": self.model, "max_tokens": 4096, **left, **named}
 
 
 @dataclass(frozen=True)
@@ -106,7 +115,8 @@ def nexus(fleet: Fleet, to: Mocks) -> Contender:
     port = free_port()
     file = fleet.folder / f"nexus-{port}.toml"
     file.write_text(
-        "".join(
+        "llm.protocols.anthropic.enabled = true\n"
+        + "".join(
             f'[llm.providers.{name}]\ntype = "openai"\napi_key = "sk-bench"\nbase_url = "{url}/v1"\nproxy = "none"\n'
             for name, url in (("bench", to.whole), ("events", to.events))
         )
@@ -117,6 +127,13 @@ def nexus(fleet: Fleet, to: Mocks) -> Contender:
     url = f"http://127.0.0.1:{port}/llm/openai/v1/chat/completions"
     targets = Target(url, "bench/gpt-4o"), Target(url, "events/gpt-4o")
     return Contender("nexus", process.pid, *targets, took, rss(process.pid))
+
+
+def translating(nexus: Contender) -> Contender:
+    """Ask the same Nexus in the Anthropic protocol: each request and each event is translated, both ways."""
+    url = nexus.whole.url.replace("/openai/v1/chat/completions", "/anthropic/v1/messages")
+    targets = Target(url, nexus.whole.model, "anthropic"), Target(url, nexus.events.model, "anthropic")
+    return Contender("nexus translating", nexus.pid, *targets, nexus.start, nexus.idle)
 
 
 def litellm(fleet: Fleet, to: Mocks) -> Contender | None:

@@ -94,7 +94,7 @@ class Cell:
         """Put the load on one contender; nothing when most of its time went into requests it did not finish."""
         target = one.events if self.workload.stream else one.whole
         body = ships.folder / "body.json"
-        body.write_bytes(msgspec.json.encode({"model": target.model, **self.workload.body}))
+        body.write_bytes(msgspec.json.encode(target.body(self.workload.body)))
         fleet.calm(one.pid)
         before = fleet.cpu(one.pid)
         seen = self._load(ships, target.url, body)
@@ -171,7 +171,7 @@ def warm(one: Contender, workloads: Sequence[Workload]) -> None:
     """Let a gateway load what it loads with its first requests."""
     for workload in workloads:
         target = one.events if workload.stream else one.whole
-        body = msgspec.json.encode({"model": target.model, **workload.body})
+        body = msgspec.json.encode(target.body(workload.body))
         request = urllib.request.Request(target.url, body, {"content-type": "application/json"})
         for _ in range(3):
             with urllib.request.urlopen(request, timeout=60) as answer:
@@ -182,14 +182,16 @@ def report(plan: Plan) -> Iterator[str]:
     """Run the benchmark and give its lines as they come."""
     with fleet.Fleet() as ships:
         to = contenders.mocks(ships)
-        started = [contenders.nginx(ships, to), contenders.nexus(ships, to), contenders.litellm(ships, to)]
-        gateways = [one for one in started if one]
+        nexus = contenders.nexus(ships, to)
+        started = [contenders.nginx(ships, to), nexus, contenders.litellm(ships, to)]
+        processes = [one for one in started if one]
+        gateways = [*processes, contenders.translating(nexus)]
         for one in gateways:
             warm(one, plan.workloads)
         yield f"Nexus {__version__}, Python {platform.python_version()}; {plan.rounds} rounds of {plan.seconds} s.\n"
         yield from rows(ships, plan, contenders.direct(to), gateways)
         yield "\n| | start to ready, s | idle, MiB | after the run, MiB |\n|---|--:|--:|--:|"
-        for one in gateways:
+        for one in processes:
             yield f"| {one.name} | {one.start:.2f} | {one.idle:.0f} | {fleet.rss(one.pid):.0f} |"
         missing = sorted({"nginx", "litellm"} - {one.name for one in gateways})
         if missing:

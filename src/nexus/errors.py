@@ -1,8 +1,9 @@
-"""Everything that can go wrong on purpose. No HTTP library, no protocol: each inbound writes these in its own words.
+"""Everything that can go wrong on purpose. No HTTP library, no protocol: each surface writes these in its own words.
 
 ```
 NexusError                      status  type
 ├─ InvalidRequest               400     invalid_request_error
+│   ├─ Unrepresentable          400     names the JSON path
 │   ├─ BodyTooLarge             413
 │   └─ UnsupportedMediaType     415
 ├─ Unauthenticated              401     authentication_error
@@ -17,6 +18,7 @@ NexusError                      status  type
 │   └─ UpstreamTimeout          504
 ├─ UpstreamBroken               502     api_error
 ├─ UpstreamGarbage              502     api_error
+├─ UpstreamFailed               502     as it said               told within a stream
 └─ Internal                     500     internal_error          the cause goes to the log only
 
 ConfigError                     never meets a client: start is refused, a reload keeps the running configuration
@@ -45,6 +47,14 @@ class NexusError(Exception):
 class InvalidRequest(NexusError):
     status = 400
     type = "invalid_request_error"
+
+
+class Unrepresentable(InvalidRequest):
+    """A client asks for something that the protocol of the chosen provider has no words for."""
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(f"{path}: {why}")
+        self.path = path
 
 
 class BodyTooLarge(InvalidRequest):
@@ -113,8 +123,11 @@ class UpstreamError(NexusError):
 
     type = "api_error"
 
-    def __init__(self, status: int, headers: Headers, body: bytes, content_type: bytes) -> None:
+    def __init__(
+        self, status: int, headers: Headers, body: bytes, content_type: bytes, protocol: str = ""
+    ) -> None:
         super().__init__(f"the upstream answered {status}")
+        self.protocol = protocol
         self.upstream_status = status
         self.relayed = headers
         self.body = body
@@ -156,6 +169,16 @@ class UpstreamGarbage(NexusError):
 
     status = 502
     type = "api_error"
+
+
+class UpstreamFailed(NexusError):
+    """The upstream said in the middle of a stream that it failed."""
+
+    status = 502
+
+    def __init__(self, message: str, kind: str = "api_error") -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 class Internal(NexusError):

@@ -157,26 +157,6 @@ async def test_a_cut_stream_ends_with_an_error_event() -> None:
         assert answer.whole
 
 
-async def test_a_provider_of_another_protocol_says_so() -> None:
-    async with gateway(
-        'llm.protocols.anthropic.enabled = true\n[llm.providers.try]\ntype = "echo"\n'
-    ) as nexus:
-        answer = await nexus.ask("POST", MESSAGES, b'{"model":"try/echo"}')
-        assert answer.status == 400
-        assert b"does not speak the anthropic protocol" in answer.body
-
-
-async def test_chat_completions_go_to_the_compatible_endpoint_of_the_vendor() -> None:
-    async with (
-        upstream(lambda _: Told(pieces=(b'{"model":"claude-opus-4-8"}',))) as up,
-        gateway(toml(up.url)) as nexus,
-    ):
-        answer = await nexus.ask("POST", "/llm/openai/v1/chat/completions", b'{"model":"up/opus"}')
-        assert answer.body == b'{"model":"up/opus"}'
-        assert up.last.headers["authorization"] == "Bearer test-key"
-        assert "x-api-key" not in up.last.headers
-
-
 @pytest.mark.local
 async def test_the_local_model_speaks_it() -> None:
     from nexus.llm.providers import local

@@ -184,10 +184,10 @@ async def test_a_cut_stream_ends_with_an_error_event() -> None:
 
 async def test_a_cut_responses_stream_ends_with_its_own_error_event() -> None:
     told = Told(content_type="text/event-stream", pieces=(EVENT,), cut=True)
-    async with upstream(lambda _: told) as up, gateway(provider(up.url)) as nexus:
+    async with upstream(lambda _: told) as up, gateway(provider(up.url, "responses = true")) as nexus:
         answer = await nexus.ask("POST", "/llm/openai/v1/responses", b'{"model":"gpt-4o","stream":true}')
         last = answer.body.split(b"\n\n")[-2]
-        assert last.startswith(b'event: error\ndata: {"type":"error","code":"api_error"')
+        assert last.startswith(b'event: error\ndata: {"type":"error","code":"server_error"')
 
 
 async def test_a_cut_download_is_cut_for_the_client_too() -> None:

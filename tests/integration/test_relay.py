@@ -114,7 +114,7 @@ async def test_every_published_path_works(path: str) -> None:
 async def test_other_json_endpoints_are_relayed(name: str) -> None:
     async with (
         upstream(lambda _: Told(pieces=(b'{"model":"gpt-4o-x","y":1.0}',))) as up,
-        gateway(provider(up.url)) as nexus,
+        gateway(provider(up.url, "responses = true")) as nexus,
     ):
         answer = await nexus.ask("POST", f"/llm/openai/v1/{name}", b'{"model":"up/gpt-4o","input":"x"}')
         assert answer.body == b'{"model":"up/gpt-4o","y":1.0}'
@@ -124,7 +124,7 @@ async def test_other_json_endpoints_are_relayed(name: str) -> None:
 async def test_responses_events_name_the_model_of_the_client() -> None:
     event = b'event: response.created\ndata: {"type":"response.created","response":{"id":"r","model":"gpt-4o-x"}}\n\n'
     told = Told(content_type="text/event-stream", pieces=(event,))
-    async with upstream(lambda _: told) as up, gateway(provider(up.url)) as nexus:
+    async with upstream(lambda _: told) as up, gateway(provider(up.url, "responses = true")) as nexus:
         answer = await nexus.ask("POST", "/llm/openai/v1/responses", b'{"model":"up/gpt-4o","stream":true}')
         assert answer.body == event.replace(b"gpt-4o-x", b"up/gpt-4o")
 

@@ -43,6 +43,33 @@ def _value(value: object) -> object:
     return value if isinstance(value, SecretStr) else header_value(value)
 
 
+NEVER_FORWARDED = frozenset(
+    (
+        "accept",
+        "accept-charset",
+        "accept-encoding",
+        "accept-ranges",
+        "connection",
+        "content-length",
+        "content-type",
+        "host",
+        "keep-alive",
+        "origin",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "sec-websocket-accept",
+        "sec-websocket-extensions",
+        "sec-websocket-key",
+        "sec-websocket-protocol",
+        "sec-websocket-version",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    )
+)
+"""Headers no rule takes from a client: they describe one message or one connection."""
+
 ApiKey = Annotated[SecretStr, BeforeValidator(_key)]
 HeaderValue = Annotated[SecretStr, BeforeValidator(_value)]
 
@@ -185,8 +212,20 @@ class ProviderConfig(Open):
     """Proxy to go through, or `"none"`; if unset, `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` decide."""
     api_key_header: HeaderName | None = None
     """Header that carries the key as it is, instead of `Authorization: Bearer`; Azure wants `api-key`."""
+    responses: Flag | None = None
+    """Whether an OpenAI-compatible server has the Responses API too; if unset, only OpenAI and Azure are taken to."""
+    loss: Literal["warn", "strict"] | None = None
+    """`llm.loss` for this provider."""
     query: dict[str, str] = Field(default={}, repr=False)
     """Parameters added to every URL, such as Azure's `api-version`."""
+    passthrough: Flag = False
+    """Forward `/passthrough/<name>/…` to this provider as it is, with its key: any method, any path, any model."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "ProviderConfig":
+        if self.passthrough and self.type not in ("openai", "anthropic", "google"):
+            raise ValueError("passthrough is there for the types openai, anthropic and google")
+        return self
 
 
 class BedrockConfig(ProviderConfig):
@@ -267,6 +306,8 @@ class AnthropicProxy(Section):
     """Whether it is served."""
     path: Prefix = "/proxy/anthropic"
     """Path its routes are under."""
+    base_url: HttpUrl = "https://api.anthropic.com"
+    """Where requests go; `/v1/…` is added to it."""
 
 
 class ProxyConfig(Section):
@@ -294,6 +335,8 @@ class LlmConfig(Section):
     """Silence of a provider after which a comment is sent to a streaming client; `"0"` for never."""
     from_environment: Flag = False
     """Also serve a provider for every well-known key in the environment, such as `OPENAI_API_KEY`."""
+    loss: Literal["warn", "strict"] = "warn"
+    """What becomes of a setting the provider's protocol lacks: left out and listed in `x-nexus-dropped`, or refused."""
     require_explicit_models: Flag = False
     """Serve only the models named in the file."""
     discovery: Discovery = Discovery()

@@ -11,11 +11,6 @@ from nexus.config.llm import ProviderConfig
 from nexus.config.path import Path
 from nexus.config.root import Config
 
-_COMPATIBLE = {
-    "google": "https://generativelanguage.googleapis.com/v1beta/openai",
-    "bedrock": "https://bedrock-runtime.<region>.amazonaws.com/openai/v1",
-}
-
 
 class _Pending(NamedTuple):
     path: Path
@@ -59,9 +54,6 @@ def _llm(config: Config) -> Iterator[_Pending]:
 
 
 def _provider(path: Path, provider: ProviderConfig) -> Iterator[_Pending]:
-    if provider.type in _COMPATIBLE:
-        cure = f'use type = "openai" with base_url = "{_COMPATIBLE[provider.type]}"'
-        yield _Pending((*path, "type"), f"the provider type '{provider.type}'", cure)
     if provider.forward_token:
         yield _Pending((*path, "forward_token"), "forwarding a client's own key")
     holders = [

@@ -13,17 +13,10 @@ class Vendor(NamedTuple):
     """Variable that overrides the base URL."""
 
 
-# until its own type is built, google is reached through its OpenAI-compatible endpoint;
-# then its type becomes its name and the base URL goes
 VENDORS = (
     Vendor("openai", "openai", ("OPENAI_API_KEY",), base_url_key="OPENAI_BASE_URL"),
     Vendor("anthropic", "anthropic", ("ANTHROPIC_API_KEY",)),
-    Vendor(
-        "google",
-        "openai",
-        ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
-        "https://generativelanguage.googleapis.com/v1beta/openai",
-    ),
+    Vendor("google", "google", ("GEMINI_API_KEY", "GOOGLE_API_KEY")),
     Vendor("openrouter", "openai", ("OPENROUTER_API_KEY",), "https://openrouter.ai/api/v1"),
     Vendor("groq", "openai", ("GROQ_API_KEY",), "https://api.groq.com/openai/v1"),
     Vendor("mistral", "openai", ("MISTRAL_API_KEY",), "https://api.mistral.ai/v1"),

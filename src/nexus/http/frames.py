@@ -5,6 +5,7 @@ https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-
 """
 
 import re
+from collections.abc import Iterator
 
 _ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r", b"\n\r\n", b"\r\n\n")
 _EVENT = re.compile(rb".*?(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n))", re.DOTALL)
@@ -77,6 +78,18 @@ def events(data: bytes) -> list[bytes]:
 def payload(event: bytes) -> bytes:
     """Read the data of one event: the values of its `data` lines, joined by line feeds."""
     return b"\n".join(match[2] for match in _LINE.finditer(event) if _at_line_start(event, match.start()))
+
+
+def payloads(data: bytes) -> Iterator[bytes]:
+    """Read the data of each of some whole events; those without any are passed over."""
+    if b"\r" in data:
+        yield from filter(None, map(payload, events(data)))
+        return
+    for event in data.split(b"\n\n"):
+        begin = event.find(b"data: ")
+        plain = begin >= 0 and (begin == 0 or event[begin - 1] == 10) and event.find(b"\n", begin) < 0
+        if found := event[begin + 6 :] if plain else payload(event):
+            yield found
 
 
 def with_payload(event: bytes, data: bytes) -> bytes:

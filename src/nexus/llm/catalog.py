@@ -38,6 +38,8 @@ class Rules:
     """`model_filter`: discovered ids it does not find are not served."""
     forwards_keys: bool = False
     explicit_only: bool = False
+    strict: bool = False
+    """Whether a request is refused when anything in it has to be left out."""
 
 
 @dataclass(frozen=True, slots=True)

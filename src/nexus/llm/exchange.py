@@ -1,6 +1,4 @@
-"""One exchange with a model, top to bottom: open, route, send, pass back. The file to read first."""
-
-from collections.abc import AsyncGenerator
+"""One exchange with a model, top to bottom: open, route, choose, send, pass back. The file to read first."""
 
 import msgspec
 
@@ -10,25 +8,27 @@ from nexus.errors import (
     UnknownModel,
     UnknownProvider,
     UnsupportedMediaType,
-    UpstreamError,
 )
-from nexus.http.client import Failed
-from nexus.llm import relay
+from nexus.llm import embedding
 from nexus.llm.catalog import Catalog
+from nexus.llm.counting import count
 from nexus.llm.protocols import fields, form
-from nexus.llm.protocols.base import Body, Endpoint, Inbound
-from nexus.llm.providers.base import Answer, Call, Provider
+from nexus.llm.protocols.base import Body, Endpoint, Surface
+from nexus.llm.protocols.signature import MARK
+from nexus.llm.providers.base import Call
+from nexus.llm.relay import relay
+from nexus.llm.reply import Reply, media_type
 from nexus.llm.routing import Route, route, within
+from nexus.llm.translate import translate
 
-_MAX_ERROR = 1024 * 1024
 _WAIT_FOR_CATALOG = 30.0
-_NO_BUFFERING = [(b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+_JSON = b"application/json"
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):
     """What a client asked, as the server room hands it over."""
 
-    inbound: Inbound
+    surface: Surface
     endpoint: Endpoint
     method: str
     path: str
@@ -40,14 +40,6 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     body: bytes
     headers: bytes = b""
     """Lines of the client's headers that are part of its protocol."""
-
-
-class Reply(msgspec.Struct, frozen=True):
-    """What goes back: a whole body, or one that is still coming. Who sends it closes it."""
-
-    status: int
-    headers: list[tuple[bytes, bytes]]
-    body: bytes | AsyncGenerator[bytes]
 
 
 class _Opened(msgspec.Struct, frozen=True):
@@ -76,25 +68,45 @@ async def exchange(request: Request, catalog: Catalog, keep_alive: float) -> Rep
     """
     opened = _open(request)
     chosen = await _route(request, opened, catalog)
-    protocol = request.inbound.name
-    if protocol not in chosen.provider.speaks:
-        raise InvalidRequest(
-            f"Provider '{chosen.provider.name}' does not speak the {protocol} protocol, and this version does not translate;"
-            f" use one of its own: {', '.join(chosen.provider.speaks)}"
+    endpoint = request.endpoint
+    if _is_relayed(request, chosen):
+        return await _relay(request, opened, chosen, keep_alive)
+    if endpoint.inbound is not None and endpoint.write_count is not None:
+        return await count(endpoint.inbound, endpoint.write_count, request.body, chosen)
+    if endpoint.inbound is not None and (wire := chosen.provider.wire(chosen.model)) is not None:
+        return await translate(
+            endpoint.inbound, wire, request.body, chosen, request.surface.keep_alive, keep_alive
         )
+    if endpoint.protocol == "embeddings" and (embedder := chosen.provider.embedder(chosen.model)) is not None:
+        return await embedding.embed(embedder, request.body, chosen)
+    raise InvalidRequest(
+        f"Provider '{chosen.provider.name}' has nothing like {request.path}: its type, {chosen.provider.kind},"
+        " cannot serve this endpoint"
+    )
+
+
+def _is_relayed(request: Request, chosen: Route) -> bool:
+    """Tell whether the provider speaks the client's protocol, and every signature in the request is of that protocol."""
+    if request.endpoint.protocol not in chosen.provider.speaks(chosen.model):
+        return False
+    return request.endpoint.inbound is None or MARK not in request.body
+
+
+async def _relay(request: Request, opened: _Opened, chosen: Route, keep_alive: float) -> Reply:
+    endpoint = request.endpoint
     call = Call(
-        protocol,
+        endpoint.protocol,
         request.method.encode(),
         request.path,
         opened.outgoing(chosen.model),
-        request.content_type if request.endpoint.body is not Body.JSON else b"application/json",
+        request.content_type if endpoint.body is not Body.JSON else _JSON,
         request.query,
         opened.stream,
         request.headers,
     )
     answer = await chosen.provider.send(call)
     try:
-        return await _reply(answer, chosen.provider, opened.model, request, keep_alive)
+        return await relay(answer, chosen.provider, opened.model, request.surface, endpoint, keep_alive)
     except BaseException:
         answer.close()
         raise
@@ -104,7 +116,7 @@ def _open(request: Request) -> _Opened:
     expected = request.endpoint.body
     if expected is Body.NONE:
         return _Opened("", request.body)
-    if _media_type(request.content_type) != expected.value.encode():
+    if media_type(request.content_type) != expected.value.encode():
         raise UnsupportedMediaType(f"Unsupported Content-Type, expected: 'Content-Type: {expected.value}'")
     if expected is Body.JSON:
         split = fields.split(request.body)
@@ -138,65 +150,5 @@ def _within(provider: str, model: str, catalog: Catalog) -> Route:
     shelf = catalog.snapshot.shelves.get(provider)
     if shelf is None:
         raise UnknownProvider(provider)
-    return Route(shelf.provider, within(shelf, model.removeprefix(f"{provider}/")) if model else "")
-
-
-async def _reply(
-    answer: Answer, provider: Provider, model: str, request: Request, keep_alive: float
-) -> Reply:
-    content_type = answer.header(b"content-type") or b""
-    headers = relay.relayed_headers(answer.headers)
-    if answer.status >= 400:
-        raise UpstreamError(answer.status, headers, await _read(answer, provider, _MAX_ERROR), content_type)
-    if content_type:
-        headers.append((b"content-type", content_type))
-    kind = _media_type(content_type)
-    if not model or answer.header(b"content-encoding") is not None:
-        kind = b""  # nothing to restore, or nothing we could read
-    name = fields.encode(model)
-    if kind == b"application/json":
-        body = relay.whole(await _read(answer, provider, relay.MAX_WHOLE), name)
-        headers.append((b"content-length", b"%d" % len(body)))
-        return Reply(answer.status, headers, body)
-    if kind == b"text/event-stream":
-        answer.heartbeat = keep_alive
-        events = relay.stream(answer, name, request.endpoint.model_path, request.inbound.keep_alive)
-        return Reply(answer.status, headers + _NO_BUFFERING, _guarded(events, answer, provider, request))
-    headers += [pair for pair in answer.headers if pair[0] in (b"content-length", b"content-encoding")]
-    return Reply(answer.status, headers, _raw(answer))
-
-
-async def _read(answer: Answer, provider: Provider, limit: int) -> bytes:
-    try:
-        return await answer.read(limit)
-    except Failed as error:
-        raise provider.failure(error) from error
-
-
-async def _raw(answer: Answer) -> AsyncGenerator[bytes]:
-    """Pass on a body of any kind; a break in it is a break for the client too."""
-    try:
-        while piece := await answer.next():
-            yield piece
-    finally:
-        answer.close()
-
-
-async def _guarded(
-    events: AsyncGenerator[bytes], answer: Answer, provider: Provider, request: Request
-) -> AsyncGenerator[bytes]:
-    """End a stream that fails on its way with the protocol's own event."""
-    try:
-        async for piece in events:
-            yield piece
-    except Failed as error:
-        yield request.inbound.write_event(provider.failure(error), request.endpoint)
-    except OverflowError as error:
-        broken = provider.failure(Failed(str(error), received=True))
-        yield request.inbound.write_event(broken, request.endpoint)
-    finally:
-        answer.close()
-
-
-def _media_type(content_type: bytes) -> bytes:
-    return content_type.split(b";", 1)[0].strip().lower()
+    upstream = within(shelf, model.removeprefix(f"{provider}/")) if model else ""
+    return Route(shelf.provider, upstream, shelf.rules.strict)

@@ -8,32 +8,72 @@ from collections.abc import AsyncGenerator, Sequence
 
 import msgspec
 
-from nexus.errors import Headers, UpstreamGarbage
+from nexus.errors import NexusError, UpstreamGarbage
 from nexus.http import frames
+from nexus.http.client import Failed
+from nexus.llm import reply
 from nexus.llm.protocols import fields
-from nexus.llm.providers.base import Answer
-
-MAX_WHOLE = 128 * 1024 * 1024
-"""Bytes of a JSON answer we hold to restore its model."""
-
-_RELAYED = frozenset(
-    (
-        b"content-disposition",
-        b"openai-processing-ms",
-        b"openai-version",
-        b"request-id",
-        b"retry-after",
-        b"retry-after-ms",
-        b"x-request-id",
-        b"x-should-retry",
-    )
-)
-_RELAYED_PREFIXES = (b"x-ratelimit-", b"anthropic-ratelimit-")
+from nexus.llm.protocols.base import Endpoint, Surface
+from nexus.llm.providers.base import Answer, Provider
+from nexus.llm.reply import Reply
 
 
-def relayed_headers(headers: Headers) -> list[tuple[bytes, bytes]]:
-    """Choose what a client may see of an upstream's headers: limits, request ids and when to come back."""
-    return [pair for pair in headers if pair[0] in _RELAYED or pair[0].startswith(_RELAYED_PREFIXES)]
+async def relay(
+    answer: Answer, provider: Provider, model: str, surface: Surface, endpoint: Endpoint, keep_alive: float
+) -> Reply:
+    """Make the reply of an answer in the client's own protocol; `model` is the name the client asked with.
+
+    Raises:
+        UpstreamError: the answer is a failure.
+        UpstreamGarbage: it claims to be JSON and is not.
+    """
+    headers = await reply.succeeded(answer, provider, endpoint.protocol)
+    content_type = answer.header(b"content-type") or b""
+    if content_type:
+        headers.append((b"content-type", content_type))
+    kind = reply.media_type(content_type)
+    if not model or answer.header(b"content-encoding") is not None:
+        kind = b""  # nothing to restore, or nothing we could read
+    name = fields.encode(model)
+    if kind == b"application/json":
+        body = whole(await reply.read(answer, provider), name)
+        headers.append((b"content-length", b"%d" % len(body)))
+        return Reply(answer.status, headers, body)
+    if kind == b"text/event-stream":
+        answer.heartbeat = keep_alive
+        events = _guarded(
+            stream(answer, name, endpoint.model_path, surface.keep_alive), answer, provider, surface, endpoint
+        )
+        return Reply(answer.status, [*headers, *reply.NO_BUFFERING], events)
+    headers += [pair for pair in answer.headers if pair[0] in (b"content-length", b"content-encoding")]
+    return Reply(answer.status, headers, _raw(answer))
+
+
+async def _raw(answer: Answer) -> AsyncGenerator[bytes]:
+    """Pass on a body of any kind; a break in it is a break for the client too."""
+    try:
+        while piece := await answer.next():
+            yield piece
+    finally:
+        answer.close()
+
+
+async def _guarded(
+    events: AsyncGenerator[bytes], answer: Answer, provider: Provider, surface: Surface, endpoint: Endpoint
+) -> AsyncGenerator[bytes]:
+    """End a stream that fails on its way with the protocol's own event."""
+    failure: NexusError
+    try:
+        async for piece in events:
+            yield piece
+        return
+    except Failed as error:
+        failure = provider.failure(error)
+    except OverflowError as error:
+        failure = provider.failure(Failed(str(error), received=True))
+    finally:
+        answer.close()
+    yield surface.write_event(failure, endpoint)
 
 
 def whole(body: bytes, model: bytes) -> bytes:

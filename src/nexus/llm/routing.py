@@ -13,6 +13,8 @@ class Route(msgspec.Struct, frozen=True):
     provider: Provider
     model: str
     """The provider's own name for the model."""
+    strict: bool = False
+    """Whether a request is refused when anything in it has to be left out."""
 
 
 def route(snapshot: Snapshot, model: str) -> Route:
@@ -28,9 +30,9 @@ def route(snapshot: Snapshot, model: str) -> Route:
         return _bare(snapshot, model)
     shelf = snapshot.shelves.get(prefix)
     if shelf is not None and rest:
-        return Route(shelf.provider, within(shelf, rest))
+        return Route(shelf.provider, within(shelf, rest), shelf.rules.strict)
     if model in snapshot.owners:  # upstreams such as OpenRouter have ids with a slash of their own
-        return Route(snapshot.shelves[snapshot.owners[model]].provider, model)
+        return _owned(snapshot, snapshot.owners[model], model)
     if not rest:
         raise _invalid(model)
     raise UnknownProvider(prefix)
@@ -55,10 +57,15 @@ def within(shelf: Shelf, model: str) -> str:
 def _bare(snapshot: Snapshot, model: str) -> Route:
     owner = snapshot.owners.get(model)
     if owner is not None:
-        return Route(snapshot.shelves[owner].provider, model)
+        return _owned(snapshot, owner, model)
     if not model or not any("/" not in name for name in snapshot.owners):
         raise _invalid(model)
     raise UnknownModel(f"Model '{model}' not found")
+
+
+def _owned(snapshot: Snapshot, owner: str, model: str) -> Route:
+    shelf = snapshot.shelves[owner]
+    return Route(shelf.provider, model, shelf.rules.strict)
 
 
 def _invalid(model: str) -> InvalidRequest:

@@ -11,10 +11,10 @@ from nexus.config.checks import READY
 from nexus.config.llm import ProviderConfig
 from nexus.errors import Internal
 from nexus.llm.catalog import Catalog, Rules
-from nexus.llm.protocols import ANTHROPIC, OPENAI
-from nexus.llm.protocols.base import Inbound
+from nexus.llm.protocols.base import Surface
 from nexus.llm.providers import PROVIDERS
 from nexus.llm.providers.base import Provider
+from nexus.llm.surfaces import ANTHROPIC, OPENAI
 from nexus.server.asgi import App, Message, Receive, Scope, Send
 from nexus.server.connection import GONE
 from nexus.server.health import Health, Ready
@@ -67,17 +67,17 @@ class Gateway:
         taken = {*exact, self.config.mcp.path, *(protocol.path for _, protocol in spoken)}
         routes = [
             Routes(
-                inbound,
+                surface,
                 self.catalog,
                 protocol.path,
                 taken - {protocol.path},
                 keep_alive=llm.keep_alive,
                 max_body=server.max_body_size,
             )
-            for inbound, protocol in spoken
+            for surface, protocol in spoken
             if self.providers and protocol.enabled
         ]
-        app = _router(exact, [(one, _recover(one, one.inbound)) for one in routes])
+        app = _router(exact, [(one, _recover(one, one.surface)) for one in routes])
         if server.csrf.enabled:
             app = csrf(app, server.csrf.header_name)
         return cors(app, server.cors)
@@ -128,6 +128,7 @@ def _rules(config: Config, provider: ProviderConfig) -> Rules:
         allowed=provider.model_filter,
         forwards_keys=provider.forward_token,
         explicit_only=config.llm.require_explicit_models,
+        strict=(provider.loss or config.llm.loss) == "strict",
     )
 
 
@@ -153,7 +154,7 @@ def _router(exact: dict[str, App], routes: Sequence[tuple[Routes, App]]) -> App:
     return router
 
 
-def _recover(app: App, inbound: Inbound) -> App:
+def _recover(app: App, surface: Surface) -> App:
     """Turn a fault of ours into a 500 with a reference, and a client that left into silence."""
 
     async def recover(scope: Scope, receive: Receive, send: Send) -> None:
@@ -174,7 +175,7 @@ def _recover(app: App, inbound: Inbound) -> App:
             log.exception("internal error %s", reference)
             if started:
                 raise
-            status, content_type, body = inbound.write_error(Internal(reference))
+            status, content_type, body = surface.write_error(Internal(reference))
             headers = [(b"content-type", content_type), (b"content-length", b"%d" % len(body))]
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": body})

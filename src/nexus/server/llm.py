@@ -21,7 +21,7 @@ from nexus.errors import (
 from nexus.http.client import Failed
 from nexus.llm.catalog import Catalog
 from nexus.llm.exchange import Reply, Request, exchange
-from nexus.llm.protocols.base import Endpoint, Inbound
+from nexus.llm.protocols.base import Endpoint, Surface
 from nexus.server import connection
 from nexus.server.asgi import Receive, Scope, Send
 
@@ -40,7 +40,7 @@ class Routes:
 
     def __init__(
         self,
-        inbound: Inbound,
+        surface: Surface,
         catalog: Catalog,
         path: str,
         taken: Iterable[str],
@@ -48,17 +48,17 @@ class Routes:
         keep_alive: float,
         max_body: int,
     ) -> None:
-        self.inbound = inbound
+        self.surface = surface
         self._catalog = catalog
         self._keep_alive = keep_alive
         self._max_body = max_body
         self._base = path
-        self.prefixes = _prefixes(inbound, path, tuple(taken))
+        self.prefixes = _prefixes(surface, path, tuple(taken))
         self._greeted = frozenset((path, f"{path}/", f"{path}/api/hello"))
         self._exact = {
             prefix + endpoint.path: (endpoint, endpoint.path, None)
             for prefix in self.prefixes
-            for endpoint in inbound.endpoints
+            for endpoint in surface.endpoints
         }
         self._below = sorted((f"{prefix}/" for prefix in {*self.prefixes, path}), key=len, reverse=True)
 
@@ -77,7 +77,7 @@ class Routes:
             reply = await self._answer(scope, receive)
             await _send(reply, send, client)
         except NexusError as error:
-            await _send(_failure(error, self.inbound), send, client)
+            await _send(_failure(error, self.surface), send, client)
         finally:
             if client is not None:
                 client.watch(None)
@@ -99,14 +99,14 @@ class Routes:
                 content_type = value
             elif name == b"content-length":
                 length = int(value)
-            elif name in self.inbound.forwarded:
+            elif name in self.surface.forwarded:
                 forwarded += name + b": " + value + b"\r\n"
         if length > self._max_body:
             raise BodyTooLarge(self._max_body)
         body = await self._body(receive) if method == "POST" else b""
         query = scope["query_string"]
         request = Request(
-            self.inbound, endpoint, method, below, provider, query, content_type, body, forwarded
+            self.surface, endpoint, method, below, provider, query, content_type, body, forwarded
         )
         return await exchange(request, self._catalog, self._keep_alive)
 
@@ -114,14 +114,14 @@ class Routes:
         for prefix in self.prefixes:
             if (
                 path.startswith(f"{prefix}/")
-                and (endpoint := self.inbound.find(path[len(prefix) :])) is not None
+                and (endpoint := self.surface.find(path[len(prefix) :])) is not None
             ):
                 return endpoint, path[len(prefix) :], None
         provider, version, below = path.removeprefix(f"{self._base}/").partition("/v1/")
         if (
             version
             and provider in self._catalog.snapshot.shelves
-            and (endpoint := self.inbound.find(f"/{below}"))
+            and (endpoint := self.surface.find(f"/{below}"))
         ):
             return endpoint, f"/{below}", provider
         return None
@@ -137,10 +137,10 @@ class Routes:
         served = self._catalog.snapshot.models
         rest = path[len(prefix) + len("/models") :]
         if rest in ("", "/"):
-            return _json(200, self.inbound.write_list(served.values()))
+            return _json(200, self.surface.write_list(served.values()))
         if (model := served.get(rest[1:])) is None:
             raise UnknownModel(f"Model '{rest[1:]}' not found")
-        return _json(200, self.inbound.write_model(model))
+        return _json(200, self.surface.write_model(model))
 
     async def _body(self, receive: Receive) -> bytes:
         parts: list[bytes] = []
@@ -158,9 +158,9 @@ class Routes:
             message = await _within(receive)
 
 
-def _prefixes(inbound: Inbound, base: str, taken: tuple[str, ...]) -> tuple[str, ...]:
+def _prefixes(surface: Surface, base: str, taken: tuple[str, ...]) -> tuple[str, ...]:
     """Name every prefix an endpoint is reached by; the published examples do not agree on one."""
-    if inbound.name != "openai":
+    if surface.name != "openai":
         return (f"{base}/v1",)
     wanted = [f"{base}/v1", base]
     if base == DEFAULT_PATH:
@@ -203,10 +203,10 @@ async def _send(reply: Reply, send: Send, client: connection.Connection | None) 
     await send({"type": "http.response.body", "body": b""})
 
 
-def _failure(error: NexusError, inbound: Inbound) -> Reply:
+def _failure(error: NexusError, surface: Surface) -> Reply:
     if isinstance(error, Internal):
         log.error("internal error %s", error.reference)
-    status, content_type, body = inbound.write_error(error)
+    status, content_type, body = surface.write_error(error)
     headers = [*error.headers, (b"content-type", content_type), (b"content-length", b"%d" % len(body))]
     return Reply(status, headers, body)
 

@@ -8,8 +8,8 @@ from nexus.errors import ConfigError
 ALL = {
     "OPENAI_API_KEY": ("openai", None),
     "ANTHROPIC_API_KEY": ("anthropic", None),
-    "GEMINI_API_KEY": ("google", "https://generativelanguage.googleapis.com/v1beta/openai"),
-    "GOOGLE_API_KEY": ("google", "https://generativelanguage.googleapis.com/v1beta/openai"),
+    "GEMINI_API_KEY": ("google", None),
+    "GOOGLE_API_KEY": ("google", None),
     "OPENROUTER_API_KEY": ("openrouter", "https://openrouter.ai/api/v1"),
     "GROQ_API_KEY": ("groq", "https://api.groq.com/openai/v1"),
     "MISTRAL_API_KEY": ("mistral", "https://api.mistral.ai/v1"),
@@ -25,7 +25,7 @@ def test_each_key_makes_its_provider(variable: str) -> None:
     assert loaded is not None
     name, base_url = ALL[variable]
     ((found, provider),) = loaded.config.llm.providers.items()
-    kind = "anthropic" if name == "anthropic" else "openai"
+    kind = name if name in ("anthropic", "google") else "openai"
     assert (found, provider.type, provider.base_url) == (name, kind, base_url)
     assert loaded.config.llm.protocols.anthropic.enabled
     assert provider.api_key is not None

@@ -41,20 +41,6 @@ def test_what_would_be_trusted_is_refused(text: str, path: str) -> None:
     loads(ECHO + text, {}, pending=False)
 
 
-@pytest.mark.parametrize(
-    ("type", "base_url"),
-    [
-        ("google", "https://generativelanguage.googleapis.com/v1beta/openai"),
-        ("bedrock", "https://bedrock-runtime.<region>.amazonaws.com/openai/v1"),
-    ],
-)
-def test_a_type_to_come_is_refused_with_the_way_round(type: str, base_url: str) -> None:
-    (problem,) = refused(f'llm.providers.a.type = "{type}"')
-    assert problem.path == "llm.providers.a.type"
-    assert problem.message == f"the provider type '{type}' is not available in this version"
-    assert problem.cure == f'use type = "openai" with base_url = "{base_url}"'
-
-
 def test_what_endangers_nobody_earns_a_warning() -> None:
     loaded = loads(ECHO + 'mcp.servers.s.cmd = ["x"]\n[telemetry]\nservice_name = "x"\n', {})
     assert [warning.split(": ")[1] for warning in loaded.warnings] == ["mcp.servers", "telemetry"]

@@ -207,6 +207,24 @@ def test_what_a_provider_refuses(line: str, text: str) -> None:
     assert message(f'[llm.providers.a]\ntype = "openai"\n{line}').startswith(text)
 
 
+@pytest.mark.parametrize("type", ["bedrock", "local", "echo"])
+def test_only_providers_with_a_key_can_be_opened(type: str) -> None:
+    text = "passthrough is there for the types openai, anthropic and google"
+    assert message(f'llm.providers.a = {{ type = "{type}", passthrough = true }}') == text
+
+
+@pytest.mark.parametrize("type", ["openai", "anthropic", "google"])
+def test_a_provider_can_be_opened(type: str) -> None:
+    assert read(f'llm.providers.a = {{ type = "{type}", passthrough = true }}').llm.providers["a"].passthrough
+
+
+def test_the_proxy_may_go_elsewhere() -> None:
+    text = 'llm.proxy.anthropic = { enabled = true, base_url = "https://proxy.example/anthropic" }'
+    assert read(text).llm.proxy.anthropic.base_url == "https://proxy.example/anthropic"
+    refused = 'llm.proxy.anthropic = { enabled = true, base_url = "api.anthropic.com" }'
+    assert message(refused).startswith("expected a URL that starts with http:// or https://")
+
+
 def test_an_unknown_provider_type_is_told_with_the_known_ones() -> None:
     known = "`openai`, `anthropic`, `google`, `bedrock`, `local`, `echo`"
     assert message('llm.providers.a.type = "azure"') == f"unknown variant `azure`, expected one of {known}"

@@ -55,6 +55,29 @@ def test_payload_joins_the_data_lines_and_nothing_else() -> None:
     assert frames.payload(b"event: a\ndata: one\ndata:two\nid: data: no\n\n") == b"one\ntwo"
 
 
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                b"data: ",
+                b"data:",
+                b"event: x\n",
+                b"\n",
+                b"\n\n",
+                b"\r\n",
+                b"x",
+                b": data: y\n",
+                b"id: data: no\n",
+            ]
+        ),
+        max_size=12,
+    ).map(b"".join)
+)
+def test_payloads_are_those_of_the_events(data: bytes) -> None:
+    wanted = [frames.payload(event) for event in frames.events(data)]
+    assert list(frames.payloads(data)) == [payload for payload in wanted if payload]
+
+
 def test_other_payload_keeps_every_other_byte() -> None:
     event = b": hi\r\nevent: a\r\ndata:one\r\ndata: two\r\n\r\n"
     assert frames.with_payload(event, b"1\n2") == b": hi\r\nevent: a\r\ndata:1\r\ndata: 2\r\n\r\n"

@@ -10,15 +10,14 @@ from nexus.errors import InvalidRequest, NexusError, NotFound, UpstreamError, Up
 from nexus.http.client import Failed
 from nexus.llm.canonical import Model
 from nexus.llm.catalog import Catalog, DiscoveryFailed, Rules
-from nexus.llm.providers.base import Answer, Call
+from nexus.llm.providers.base import Answer, Call, Plain
 from nexus.llm.routing import route
 
 
-class Fake:
+class Fake(Plain):
     """A provider whose list a test decides."""
 
     kind = "openai"
-    speaks = ("openai",)
     trouble: str | None = None
 
     def __init__(self, name: str, *ids: str, discovers: bool = True) -> None:
@@ -26,6 +25,9 @@ class Fake:
         self.ids: Sequence[str] | NexusError = ids
         self.discovers = discovers
         self.asked = 0
+
+    def speaks(self, model: str) -> Sequence[str]:
+        return ("openai",)
 
     async def start(self) -> None: ...
 

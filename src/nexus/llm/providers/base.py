@@ -8,6 +8,7 @@ import msgspec
 from nexus.errors import Headers, NexusError
 from nexus.http.client import Failed
 from nexus.llm.canonical import Model
+from nexus.llm.protocols.base import Counter, Embedder, Wire
 
 
 class Answer(Protocol):
@@ -58,9 +59,20 @@ class Provider(Protocol):
         """Its type in the configuration."""
         ...
 
-    @property
-    def speaks(self) -> Sequence[str]:
-        """The protocols it can be sent, the one it speaks best first."""
+    def speaks(self, model: str) -> Sequence[str]:
+        """Name the protocols it can be sent as they are; `model` is its own name of one, empty where none is asked."""
+        ...
+
+    def wire(self, model: str) -> Wire | None:
+        """Give what chats of any other protocol are translated into."""
+        ...
+
+    def counter(self, model: str) -> Counter | None:
+        """Give how it is asked for the tokens of a request, if it can be."""
+        ...
+
+    def embedder(self, model: str) -> Embedder | None:
+        """Give how it is asked for embeddings, where it has words of its own for that."""
         ...
 
     @property
@@ -105,6 +117,22 @@ class Provider(Protocol):
     async def close(self) -> None:
         """Give back everything it holds."""
         ...
+
+
+class Plain:
+    """What a provider is that only takes its own protocols."""
+
+    def wire(self, model: str) -> Wire | None:
+        """Nothing is translated."""
+        return None
+
+    def counter(self, model: str) -> Counter | None:
+        """It cannot count."""
+        return None
+
+    def embedder(self, model: str) -> Embedder | None:
+        """It has no words of its own."""
+        return None
 
 
 class ProviderFailed(Exception):

@@ -10,10 +10,13 @@ from nexus.config.llm import ProviderConfig
 from nexus.errors import Headers, NexusError, UpstreamBroken
 from nexus.http.client import Failed
 from nexus.llm.canonical import Model
+from nexus.llm.protocols.base import Wire
 from nexus.llm.protocols.fields import encode
-from nexus.llm.providers.base import Answer, Call
+from nexus.llm.protocols.openai.wire import ChatWire
+from nexus.llm.providers.base import Answer, Call, Plain
 
 MODEL = "echo"
+_WIRE = ChatWire()
 _JSON = b"application/json"
 _numbers = count(1)
 
@@ -31,16 +34,23 @@ class _Chat(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Chat).decode
 
 
-class Echo:
+class Echo(Plain):
     """A provider without an upstream: answers chat completions, streamed or whole, with the last message."""
 
     kind = "echo"
-    speaks = ("openai",)
     discovers = True
     trouble: str | None = None
 
     def __init__(self, name: str, config: ProviderConfig) -> None:
         self.name = name
+
+    def speaks(self, model: str) -> Sequence[str]:
+        """Name the one protocol it knows."""
+        return ("openai",)
+
+    def wire(self, model: str) -> Wire:
+        """Give chat completions, so that clients of every protocol can try it."""
+        return _WIRE
 
     async def start(self) -> None:
         """Nothing to bring up."""

@@ -20,7 +20,7 @@ from nexus.errors import NexusError, UpstreamBroken, UpstreamUnreachable
 from nexus.http.client import Failed, header_block
 from nexus.llm.canonical import Model
 from nexus.llm.providers.api import OUR_HEADERS, Api
-from nexus.llm.providers.base import Answer, Call, ProviderFailed
+from nexus.llm.providers.base import Answer, Call, Plain, ProviderFailed
 
 log = logging.getLogger(__name__)
 
@@ -47,11 +47,10 @@ _STEADY = 60.0
 _TERM_TIMEOUT = 5.0
 
 
-class Local:
+class Local(Plain):
     """A provider whose upstream is a process of our own."""
 
     kind = "local"
-    speaks = ("openai", "anthropic")
     discovers = True
     label = "the local model"
 
@@ -66,6 +65,10 @@ class Local:
         self._process: asyncio.subprocess.Process | None = None
         self._supervisor: asyncio.Task[None] | None = None
         self.trouble: str | None = "the local model has not been started"
+
+    def speaks(self, model: str) -> Sequence[str]:
+        """Name the protocols of its server."""
+        return ("openai", "anthropic", "responses", "embeddings")
 
     async def start(self) -> None:
         """Start the server in the background.

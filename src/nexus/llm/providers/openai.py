@@ -1,23 +1,29 @@
 """OpenAI and everything that is compatible with it: a base URL, a key in a header."""
 
+import re
 from collections.abc import Sequence
+from urllib.parse import urlsplit
 
 from nexus.config.llm import ProviderConfig
 from nexus.errors import NexusError, Unauthenticated
 from nexus.http.client import Failed, header_block
 from nexus.llm.canonical import Model
+from nexus.llm.protocols.base import Wire
 from nexus.llm.protocols.openai import models as model_list
+from nexus.llm.protocols.openai.wire import ChatWire, Options
+from nexus.llm.protocols.responses.wire import ResponsesWire
 from nexus.llm.providers.api import OUR_HEADERS, Api
-from nexus.llm.providers.base import Answer, Call
+from nexus.llm.providers.base import Answer, Call, Plain
 
+_RESPONSES = ResponsesWire()
+_THINKS = re.compile(r"o\d|gpt-(?:[5-9]|\d\d)(?!.*chat)|codex")
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 
 
-class OpenAI:
+class OpenAI(Plain):
     """A provider that speaks the OpenAI API below its base URL."""
 
     kind = "openai"
-    speaks = ("openai",)
     trouble: str | None = None
 
     def __init__(self, name: str, config: ProviderConfig) -> None:
@@ -25,8 +31,19 @@ class OpenAI:
         base_url = (config.base_url or DEFAULT_BASE_URL).rstrip("/")
         # without a key the vendor refuses everything; a compatible server of one's own may well need none
         self.discovers = config.api_key is not None or base_url != DEFAULT_BASE_URL
+        responses = config.responses if config.responses is not None else _is_vendor(base_url)
+        self._speaks = ("openai", "embeddings", "responses") if responses else ("openai", "embeddings")
+        self._wire = ChatWire(_options(base_url))
         self._api = Api("OpenAI", base_url, config)
         self._headers = header_block([*_authorization(config), *OUR_HEADERS])
+
+    def speaks(self, model: str) -> Sequence[str]:
+        """Name the protocols of its API."""
+        return self._speaks
+
+    def wire(self, model: str) -> Wire:
+        """Give chat completions, as this server wants them; models that think keep their thoughts by the Responses API."""
+        return _RESPONSES if "responses" in self._speaks and _THINKS.match(model) else self._wire
 
     async def start(self) -> None:
         """Nothing to bring up: connections open as they are needed."""
@@ -48,6 +65,28 @@ class OpenAI:
     async def close(self) -> None:
         """Close all connections."""
         self._api.close()
+
+
+def _options(base_url: str) -> Options:
+    """Choose the words for a server by its address; what is not OpenAI's own gets those that everybody knows."""
+    if _is_vendor(base_url):
+        return Options()
+    host = urlsplit(base_url).hostname or ""
+    thoughts = "reasoning_details" if host.endswith("openrouter.ai") else "reasoning_content"
+    return Options(
+        max_tokens="max_tokens",
+        developer_role=False,
+        reasoning_field=thoughts,
+        cache_control=host.endswith("openrouter.ai"),
+        top_k=True,
+        custom_tools=False,
+    )
+
+
+def _is_vendor(base_url: str) -> bool:
+    """Tell the addresses that are known to have the Responses API; others say so in the file."""
+    host = urlsplit(base_url).hostname or ""
+    return host == "api.openai.com" or host.endswith(".openai.azure.com")
 
 
 def _authorization(config: ProviderConfig) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ An upstream that speaks the same protocol has already said it: its body goes to 
 
 import msgspec
 
-from nexus.errors import NexusError, UpstreamError
+from nexus.errors import NexusError, UpstreamError, UpstreamFailed
 from nexus.llm.protocols.fields import encode
 
 _JSON = b"application/json"
@@ -20,6 +20,7 @@ _TYPES = {
     429: "rate_limit_error",
     529: "overloaded_error",
 }
+_KINDS = frozenset((*_TYPES.values(), "api_error", "billing_error", "timeout_error"))
 _PREFIXES = {
     400: "Invalid request: ",
     401: "Authentication failed: ",
@@ -39,9 +40,11 @@ _decode = msgspec.json.Decoder(_Envelope).decode
 
 def write_error(error: NexusError) -> tuple[int, bytes, bytes]:
     """Give status, content type and body for a failure before the first byte of an answer."""
+    if isinstance(error, UpstreamFailed) and error.kind in _KINDS:
+        return error.status, _JSON, _envelope(error.kind, str(error))
     if not isinstance(error, UpstreamError):
         return error.status, _JSON, _body(error.status, str(error))
-    if _speaks_anthropic(error.body):
+    if error.protocol == "anthropic" and _speaks_anthropic(error.body):
         return error.upstream_status, error.content_type or _JSON, error.body
     said = error.body[:_MAX_TEXT].decode("utf-8", "replace")
     upstream = error.upstream_status
@@ -57,6 +60,10 @@ def write_event(error: NexusError) -> bytes:
 
 def _body(status: int, message: str) -> bytes:
     kind = _TYPES.get(status) or ("invalid_request_error" if status < 500 else "api_error")
+    return _envelope(kind, message)
+
+
+def _envelope(kind: str, message: str) -> bytes:
     return encode({"type": "error", "error": {"type": kind, "message": message}})
 
 

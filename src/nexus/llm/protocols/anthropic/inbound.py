@@ -1,56 +1,34 @@
-"""The half of the Anthropic protocol that clients speak to us."""
+"""The half of the Messages protocol that clients speak to us."""
 
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from collections.abc import Sequence
 
-from nexus.errors import NexusError
-from nexus.llm.canonical import Model
-from nexus.llm.protocols.anthropic import errors
-from nexus.llm.protocols.base import Body, Endpoint
-from nexus.llm.protocols.fields import encode
+import msgspec
 
-MESSAGES = Endpoint("/messages", ("POST",), Body.JSON, ("message", "model"))
-COUNT_TOKENS = Endpoint("/messages/count_tokens", ("POST",), Body.JSON)
+from nexus.llm.canonical import ChatRequest, ChatResponse, Loss
+from nexus.llm.protocols.anthropic.request_reader import read_request
+from nexus.llm.protocols.anthropic.response_writer import write_response
+from nexus.llm.protocols.anthropic.stream_writer import StreamWriter
+
+_encode = msgspec.json.Encoder().encode
 
 
-class Anthropic:
-    """Messages, token counts and models."""
+class Messages:
+    """Reads requests of clients and writes their answers."""
 
     name = "anthropic"
-    endpoints = (MESSAGES, COUNT_TOKENS)
-    keep_alive = b'event: ping\ndata: {"type": "ping"}\n\n'
-    forwarded = frozenset((b"anthropic-version", b"anthropic-beta"))
 
-    def find(self, path: str) -> Endpoint | None:
-        """Find the endpoint of a path below `/v1`."""
-        return next((endpoint for endpoint in self.endpoints if endpoint.path == path), None)
+    def __init__(self, *, needs_max_tokens: bool = True) -> None:
+        self._needs_max_tokens = needs_max_tokens
 
-    def write_error(self, error: NexusError) -> tuple[int, bytes, bytes]:
-        """Give status, content type and body for a failure before the first byte of an answer."""
-        return errors.write_error(error)
+    def read_request(self, body: bytes) -> ChatRequest:
+        """Read a request."""
+        return read_request(body, needs_max_tokens=self._needs_max_tokens)
 
-    def write_event(self, error: NexusError, endpoint: Endpoint) -> bytes:
-        """Give the last event of a stream that failed on its way."""
-        return errors.write_event(error)
+    def write_response(self, response: ChatResponse, request: ChatRequest) -> tuple[bytes, Sequence[Loss]]:
+        """Write an answer."""
+        body, losses = write_response(response)
+        return _encode(body), losses
 
-    def write_list(self, models: Iterable[Model]) -> bytes:
-        """Write the whole list as one page.
-
-        https://platform.claude.com/docs/en/api/models/list
-        """
-        data = [_entry(model) for model in models]
-        ends = (
-            {"first_id": data[0]["id"], "last_id": data[-1]["id"]}
-            if data
-            else {"first_id": None, "last_id": None}
-        )
-        return encode({"data": data, "has_more": False, **ends})
-
-    def write_model(self, model: Model) -> bytes:
-        """Write one model."""
-        return encode(_entry(model))
-
-
-def _entry(model: Model) -> dict[str, str]:
-    created = datetime.fromtimestamp(model.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return {"type": "model", "id": model.id, "display_name": model.id, "created_at": created}
+    def write_stream(self, request: ChatRequest) -> StreamWriter:
+        """Make what writes an answer event by event."""
+        return StreamWriter()

@@ -6,7 +6,7 @@ in other words (plain text, another envelope) is told by the statuses and texts 
 
 import msgspec
 
-from nexus.errors import NexusError, UpstreamError
+from nexus.errors import NexusError, UpstreamError, UpstreamFailed
 from nexus.llm.protocols.fields import encode
 
 JSON = b"application/json"
@@ -18,6 +18,7 @@ _KINDS = {
     429: (429, "rate_limit_error", "Rate limit exceeded: "),
     500: (500, "internal_error", ""),
 }
+_OWN = ("openai", "responses", "embeddings")
 _MAX_TEXT = 16 * 1024
 
 
@@ -31,8 +32,9 @@ _decode = msgspec.json.Decoder(_Envelope).decode
 def write_error(error: NexusError) -> tuple[int, bytes, bytes]:
     """Give status, content type and body for a failure before the first byte of an answer."""
     if not isinstance(error, UpstreamError):
-        return error.status, JSON, _body(str(error), error.type, error.status)
-    if _speaks_openai(error.body):
+        kind = error.kind if isinstance(error, UpstreamFailed) else error.type
+        return error.status, JSON, _body(str(error), kind, error.status)
+    if error.protocol in _OWN and _speaks_openai(error.body):
         return error.upstream_status, error.content_type or JSON, error.body
     said = error.body[:_MAX_TEXT].decode("utf-8", "replace")
     upstream = error.upstream_status
@@ -43,15 +45,6 @@ def write_error(error: NexusError) -> tuple[int, bytes, bytes]:
 def write_event(error: NexusError) -> bytes:
     """Give the last events of a stream that failed on its way."""
     return b"data: " + write_error(error)[2] + b"\n\ndata: [DONE]\n\n"
-
-
-def write_responses_event(error: NexusError) -> bytes:
-    """Give the last event of a Responses stream that failed on its way.
-
-    https://platform.openai.com/docs/api-reference/responses-streaming/error
-    """
-    event = {"type": "error", "code": error.type, "message": str(error), "param": None, "sequence_number": 0}
-    return b"event: error\ndata: " + encode(event) + b"\n\n"
 
 
 def _body(message: str, kind: str, code: int) -> bytes:

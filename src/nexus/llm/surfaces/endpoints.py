@@ -3,11 +3,13 @@
 import re
 
 from nexus.llm.protocols.base import Body, Endpoint
+from nexus.llm.protocols.openai.chat import Chat
+from nexus.llm.protocols.responses.inbound import Responses
 
 ENDPOINTS = (
-    Endpoint("/chat/completions", ("POST",), Body.JSON),
-    Endpoint("/responses", ("POST",), Body.JSON, ("response", "model")),
-    Endpoint("/embeddings", ("POST",), Body.JSON),
+    Endpoint("/chat/completions", ("POST",), Body.JSON, inbound=Chat()),
+    Endpoint("/responses", ("POST",), Body.JSON, ("response", "model"), "responses", Responses()),
+    Endpoint("/embeddings", ("POST",), Body.JSON, protocol="embeddings"),
     Endpoint("/completions", ("POST",), Body.JSON),
     Endpoint("/moderations", ("POST",), Body.JSON),
     Endpoint("/images/generations", ("POST",), Body.JSON),
@@ -25,7 +27,7 @@ _ITEMS = (
     (re.compile(rf"/files/{_ID}/content"), Endpoint("/files/{id}/content", ("GET",), Body.NONE)),
     (
         re.compile(rf"/responses/{_ID}"),
-        Endpoint("/responses/{id}", ("GET", "DELETE"), Body.NONE, ("response", "model")),
+        Endpoint("/responses/{id}", ("GET", "DELETE"), Body.NONE, ("response", "model"), "responses"),
     ),
     (re.compile(rf"/responses/{_ID}/cancel"), Endpoint("/responses/{id}/cancel", ("POST",), Body.NONE)),
     (

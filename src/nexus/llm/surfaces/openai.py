@@ -1,12 +1,14 @@
-"""The half of the OpenAI protocol that clients speak to us."""
+"""All that clients of the OpenAI API find."""
 
 from collections.abc import Iterable
 
 from nexus.errors import NexusError
 from nexus.llm.canonical import Model
 from nexus.llm.protocols.base import Endpoint
-from nexus.llm.protocols.openai import endpoints, errors
+from nexus.llm.protocols.openai import errors
 from nexus.llm.protocols.openai import models as model_list
+from nexus.llm.protocols.responses import errors as responses_errors
+from nexus.llm.surfaces import endpoints
 
 
 class OpenAI:
@@ -28,8 +30,8 @@ class OpenAI:
 
     def write_event(self, error: NexusError, endpoint: Endpoint) -> bytes:
         """Give the last events of a stream that failed on its way; each endpoint has its own grammar."""
-        responses = endpoint.path.startswith("/responses")
-        return errors.write_responses_event(error) if responses else errors.write_event(error)
+        told = responses_errors if endpoint.protocol == "responses" else errors
+        return told.write_event(error)
 
     def write_list(self, models: Iterable[Model]) -> bytes:
         """Write the answer to `GET /v1/models`."""

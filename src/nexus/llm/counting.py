@@ -1,0 +1,51 @@
+"""How many tokens a request has: asked of the provider where it can tell, else estimated, and marked so."""
+
+import asyncio
+from collections.abc import Callable
+from functools import cache
+
+from nexus.llm import reply, tokens
+from nexus.llm.protocols.base import Counter, Inbound
+from nexus.llm.providers.base import Call
+from nexus.llm.reply import Reply, json_reply
+from nexus.llm.routing import Route
+
+_ESTIMATED = (b"x-nexus-estimated", b"true")
+
+
+async def count(inbound: Inbound, write: Callable[[int], bytes], body: bytes, chosen: Route) -> Reply:
+    """Answer a token count.
+
+    Raises:
+        NexusError: the request breaks a rule, or the provider failed.
+    """
+    request = inbound.read_request(body)
+    request.model = chosen.model
+    counter = chosen.provider.counter(chosen.model)
+    if counter is None:
+        vocabulary = await asyncio.to_thread(_vocabulary)  # it takes half a second to load
+        return json_reply(write((await vocabulary.estimate(body)).input), (_ESTIMATED,))
+    call = Call(
+        chosen.provider.kind,
+        b"POST",
+        counter.target(chosen.model),
+        counter.write_request(request),
+        b"application/json",
+    )
+    return await _ask(counter, call, chosen, write)
+
+
+@cache
+def _vocabulary() -> tokens.Counter:
+    return tokens.Counter()
+
+
+async def _ask(counter: Counter, call: Call, chosen: Route, write: Callable[[int], bytes]) -> Reply:
+    answer = await chosen.provider.send(call)
+    try:
+        headers = await reply.succeeded(answer, chosen.provider, call.protocol)
+        found = counter.read_response(await reply.read(answer, chosen.provider))
+        return json_reply(write(found), headers)
+    except BaseException:
+        answer.close()
+        raise

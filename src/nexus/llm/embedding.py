@@ -1,0 +1,50 @@
+"""Embeddings of providers that have words of their own for them."""
+
+import asyncio
+from collections.abc import Sequence
+
+from nexus.errors import Unrepresentable
+from nexus.llm import reply
+from nexus.llm.canonical import Loss
+from nexus.llm.protocols import losses as loss_lists
+from nexus.llm.protocols.base import Embedder
+from nexus.llm.protocols.openai import embeddings
+from nexus.llm.providers.base import Call
+from nexus.llm.reply import Reply, json_reply
+from nexus.llm.routing import Route
+
+_AT_ONCE = 8
+"""Requests under way for one client, where a provider takes one text each."""
+
+
+async def embed(embedder: Embedder, body: bytes, chosen: Route) -> Reply:
+    """Answer a request for embeddings.
+
+    Raises:
+        NexusError: the request breaks a rule, has what the provider lacks, or the provider failed.
+    """
+    asked = embeddings.read_request(body, chosen.model)
+    requests, losses = embedder.write_requests(asked.request)
+    if losses and chosen.strict:
+        raise Unrepresentable(losses[0].path, losses[0].why)
+    answers: list[bytes] = []
+    for begin in range(0, len(requests), _AT_ONCE):
+        some = requests[begin : begin + _AT_ONCE]
+        answers += await asyncio.gather(*[_send(path, one, chosen) for path, one in some])
+    written = embeddings.write_response(embedder.read_responses(answers), asked)
+    return json_reply(written, _dropped(losses))
+
+
+async def _send(path: str, body: bytes, chosen: Route) -> bytes:
+    call = Call(chosen.provider.kind, b"POST", path, body, b"application/json")
+    answer = await chosen.provider.send(call)
+    try:
+        await reply.succeeded(answer, chosen.provider, call.protocol)
+        return await reply.read(answer, chosen.provider)
+    except BaseException:
+        answer.close()
+        raise
+
+
+def _dropped(losses: Sequence[Loss]) -> list[tuple[bytes, bytes]]:
+    return [(b"x-nexus-dropped", loss_lists.write_header(losses))] if losses else []

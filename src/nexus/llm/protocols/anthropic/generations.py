@@ -1,0 +1,38 @@
+"""What the generations of Claude can be told. A model of unknown name counts as one of the newest.
+
+https://platform.claude.com/docs/en/about-claude/models/overview
+"""
+
+import re
+
+_NAME = re.compile(r"claude-(?:(?:opus|sonnet|haiku|[a-z]+)-)?(\d)(?:[-.](\d{1,2})(?!\d))?")
+_NEWEST = (99, 0)
+
+
+def generation(model: str) -> tuple[int, int]:
+    """Read the version out of a name such as `claude-opus-4-6` or `claude-3-5-sonnet-20241022`."""
+    found = _NAME.search(model)
+    return (int(found[1]), int(found[2] or 0)) if found else _NEWEST
+
+
+def thinks(model: str) -> bool:
+    """Tell whether it can be asked to think at all."""
+    return generation(model) >= (3, 7)
+
+
+def adapts(model: str) -> bool:
+    """Tell whether it decides itself how much to think, by an effort instead of a budget."""
+    return generation(model) >= (4, 6)
+
+
+def takes_sampling(model: str) -> bool:
+    """Tell whether temperature, top_p and top_k may be set; newer ones refuse them."""
+    return generation(model) < (4, 7)
+
+
+def writes_schemas(model: str) -> bool:
+    """Tell whether the answer can be bound to a schema.
+
+    https://platform.claude.com/docs/en/build-with-claude/structured-outputs
+    """
+    return generation(model) >= (4, 5)

@@ -1,0 +1,148 @@
+"""The settings of a Messages request, with the rules of each generation of models."""
+
+from nexus.llm.canonical import ChatRequest, Effort, Json, Loss, Reasoning
+from nexus.llm.protocols.anthropic import generations
+from nexus.llm.protocols.node import object_of
+from nexus.llm.protocols.reasoning import budget_of, nearest
+
+DEFAULT_MAX_TOKENS = 4096
+_MIN_BUDGET = 1024
+_EFFORTS: tuple[Effort, ...] = ("low", "medium", "high", "xhigh", "max")
+_LACKING = ("frequency_penalty", "presence_penalty", "seed", "top_logprobs", "verbosity", "cache_key")
+_TIERS = {"auto": "auto", "default": "standard_only"}
+
+
+def write_settings(request: ChatRequest, body: dict[str, Json], losses: list[Loss]) -> None:
+    """Write everything about a request that is no content."""
+    own = request.protocol == "anthropic"
+    thinking = _write_reasoning(request, body, losses)
+    if request.max_tokens is not None or not own:
+        body["max_tokens"] = request.max_tokens or DEFAULT_MAX_TOKENS + thinking
+    if own:
+        _write_sampling(request, body)
+    else:
+        _fit_sampling(request, body, losses, thinks="thinking" in body)
+    if request.stop:
+        body["stop_sequences"] = list(request.stop)
+    if request.stream:
+        body["stream"] = True
+    if request.user is not None:
+        body["metadata"] = {"user_id": request.user}
+    if request.service_tier is not None:
+        _write_tier(request, body, losses, own=own)
+    _write_format(request, body)
+    losses += [
+        Loss(name, "Claude has no such setting") for name in _LACKING if getattr(request, name) is not None
+    ]
+    if request.logprobs:
+        losses.append(Loss("logprobs", "Claude gives no probabilities"))
+
+
+def _write_sampling(request: ChatRequest, body: dict[str, Json]) -> None:
+    for name in ("temperature", "top_p", "top_k"):
+        if (value := getattr(request, name)) is not None:
+            body[name] = value
+
+
+def _fit_sampling(request: ChatRequest, body: dict[str, Json], losses: list[Loss], *, thinks: bool) -> None:
+    """Write temperature and its like as far as the model takes them."""
+    given = [name for name in ("temperature", "top_p", "top_k") if getattr(request, name) is not None]
+    if not generations.takes_sampling(request.model):
+        losses += [Loss(name, f"{request.model} does not take it") for name in given]
+        return
+    if thinks:
+        losses += [Loss(name, "it cannot be set while thinking") for name in given]
+        return
+    _write_sampling(request, body)
+    if request.temperature is not None and request.temperature > 1:
+        body["temperature"] = 1.0
+        losses.append(Loss("temperature", "the highest is 1"))
+    if "temperature" in body and "top_p" in body and generations.generation(request.model) >= (4, 1):
+        del body["top_p"]
+        losses.append(Loss("top_p", "newer models take only one of temperature and top_p"))
+
+
+def _write_reasoning(request: ChatRequest, body: dict[str, Json], losses: list[Loss]) -> int:
+    """Write how much to think, and give the tokens that needs beside the answer."""
+    wanted = request.reasoning
+    if wanted is None:
+        return 0
+    if request.protocol == "anthropic":
+        return _write_own_reasoning(wanted, body)
+    if wanted.mode == "off" or wanted.effort == "none":
+        if (
+            wanted.mode == "off"
+            and generations.thinks(request.model)
+            and not generations.adapts(request.model)
+        ):
+            body["thinking"] = {"type": "disabled"}
+        return 0
+    if not generations.thinks(request.model):
+        losses.append(Loss(wanted.path or "reasoning", f"{request.model} does not think before it answers"))
+        return 0
+    if generations.adapts(request.model):
+        body["thinking"] = _displayed({"type": "adaptive"}, wanted)
+        if wanted.effort is not None:
+            body["output_config"] = {"effort": nearest(wanted.effort, _EFFORTS)}
+        return 0
+    return _write_budget(request, wanted, body, losses)
+
+
+def _write_budget(request: ChatRequest, wanted: Reasoning, body: dict[str, Json], losses: list[Loss]) -> int:
+    budget = wanted.budget or budget_of(wanted.effort or "medium")
+    room = request.max_tokens
+    if room is not None and room <= _MIN_BUDGET:
+        losses.append(Loss(wanted.path or "reasoning", f"{room} tokens leave no room to think"))
+        return 0
+    # what a client of another protocol allows is for thoughts and answer together, as it is here
+    budget = max(_MIN_BUDGET, budget if room is None else min(budget, room * 4 // 5))
+    body["thinking"] = _displayed({"type": "enabled", "budget_tokens": budget}, wanted)
+    return budget
+
+
+def _write_own_reasoning(wanted: Reasoning, body: dict[str, Json]) -> int:
+    match wanted.mode:
+        case "on":
+            body["thinking"] = _displayed({"type": "enabled", "budget_tokens": wanted.budget}, wanted)
+        case "adaptive":
+            body["thinking"] = _displayed({"type": "adaptive"}, wanted)
+        case "off":
+            body["thinking"] = _displayed({"type": "disabled"}, wanted)
+        case "unset":
+            pass
+    if wanted.effort is not None:
+        body["output_config"] = {"effort": wanted.effort}
+    return 0
+
+
+def _displayed(thinking: dict[str, Json], wanted: Reasoning) -> dict[str, Json]:
+    """Say how thoughts are shown; elsewhere `auto`, `concise` and `detailed` are the words for showing them."""
+    if wanted.summary in ("omitted", "summarized"):
+        thinking["display"] = wanted.summary
+    return thinking
+
+
+def _write_tier(request: ChatRequest, body: dict[str, Json], losses: list[Loss], *, own: bool) -> None:
+    tier = request.service_tier
+    assert tier is not None
+    if tier in _TIERS or own:
+        body["service_tier"] = _TIERS.get(tier, tier)
+    else:
+        losses.append(Loss("service_tier", f"Anthropic has no tier {tier}"))
+
+
+def _write_format(request: ChatRequest, body: dict[str, Json]) -> None:
+    form = request.format
+    if form is None or form.kind != "schema":
+        return
+    if request.protocol != "anthropic" and not is_native(request):
+        return
+    config = object_of(body.get("output_config")) or {}
+    body["output_config"] = {**config, "format": {"type": "json_schema", "schema": form.schema}}
+
+
+def is_native(request: ChatRequest) -> bool:
+    """Tell whether the model itself can be bound to the schema: one that names all its properties, as strict ones do."""
+    schema = object_of(request.format.schema) if request.format else None
+    closed = schema is not None and schema.get("additionalProperties") is False
+    return closed and generations.writes_schemas(request.model)

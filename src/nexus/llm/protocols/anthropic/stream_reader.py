@@ -1,0 +1,183 @@
+"""A stream of Claude into canonical events.
+
+https://platform.claude.com/docs/en/build-with-claude/streaming
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from nexus.errors import UpstreamFailed, UpstreamGarbage
+from nexus.llm.canonical import (
+    ChatRequest,
+    Event,
+    Extras,
+    Json,
+    Opaque,
+    PartClosed,
+    PartDelta,
+    PartOpened,
+    Started,
+    Stop,
+    Stopped,
+    Text,
+    ToolCall,
+    Usage,
+)
+from nexus.llm.protocols.anthropic import schema_tool
+from nexus.llm.protocols.anthropic.citations import read_citation
+from nexus.llm.protocols.anthropic.response_reader import Block, read_block, read_extras, read_tier
+from nexus.llm.protocols.anthropic.stops import read_stop
+from nexus.llm.protocols.anthropic.usage import read_usage
+from nexus.llm.protocols.node import object_of
+
+_CUT = "The upstream ended the stream before the answer was complete"
+
+
+class _Delta(msgspec.Struct):
+    type: str = ""
+    text: str = ""
+    thinking: str = ""
+    signature: str = ""
+    partial_json: str = ""
+    citation: Json = None
+    stop_reason: str | None = None
+    stop_sequence: str | None = None
+    stop_details: Json = None
+
+
+class _Failure(msgspec.Struct):
+    message: str = "the upstream failed"
+    type: str = "api_error"
+
+
+class _Event(msgspec.Struct):
+    type: str
+    index: int = 0
+    delta: msgspec.Raw = msgspec.Raw(b"{}")
+    content_block: Block | None = None
+    message: dict[str, Json] | None = None
+    usage: dict[str, Json] | None = None
+    error: _Failure | None = None
+
+
+_decode = msgspec.json.Decoder(_Event).decode
+_decode_delta = msgspec.json.Decoder(_Delta).decode
+_decode_any = msgspec.json.Decoder(dict[str, Json]).decode
+_NONE: tuple[Event, ...] = ()
+
+
+class StreamReader:
+    """Reads one stream."""
+
+    def __init__(self, request: ChatRequest) -> None:
+        self._unwraps = schema_tool.is_needed(request)
+        self._answered = False
+        self._called = False
+        self._open: dict[int, bool] = {}
+        """Parts that have begun and not ended, and whether only this protocol knows them."""
+        self._usage: Usage | None = None
+        self._stop: Stop | None = None
+        self._extras: Extras = {}
+        self._done = False
+
+    def read(self, payload: bytes) -> Sequence[Event]:
+        """Give what one event says."""
+        try:
+            event = _decode(payload)
+            return self._read(event)
+        except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError):
+            raise UpstreamGarbage("The upstream sent an event that is none of its protocol") from None
+
+    def end(self) -> Sequence[Event]:
+        """Give what the end of the stream says."""
+        if self._done:
+            return _NONE
+        if self._stop is None:
+            raise UpstreamFailed(_CUT)
+        return self._finish()
+
+    def _read(self, event: _Event) -> Sequence[Event]:
+        match event.type:
+            case "content_block_delta":
+                return self._grow(event)
+            case "content_block_start" if event.content_block is not None:
+                return (self._begin(event.index, event.content_block),)
+            case "content_block_stop" if event.index in self._open:
+                del self._open[event.index]
+                return (PartClosed(event.index),)
+            case "message_start" if event.message is not None:
+                return (self._start(event.message),)
+            case "message_delta":
+                return self._settle(event)
+            case "message_stop":
+                return self._finish()
+            case "error":
+                failure = event.error or _Failure()
+                raise UpstreamFailed(failure.message, failure.type)
+            case _:
+                return _NONE  # pings, and what may be invented later
+
+    def _start(self, message: dict[str, Json]) -> Started:
+        usage = object_of(message.get("usage"))
+        tier = None
+        if usage is not None:
+            self._usage = read_usage(usage)
+            tier = read_tier(usage)
+        return Started(
+            "anthropic",
+            str(message.get("id") or ""),
+            str(message.get("model") or ""),
+            usage=self._usage,
+            service_tier=tier,
+            extras=read_extras(message),
+        )
+
+    def _begin(self, index: int, block: Block) -> Event:
+        part = read_block(block, grows=True)
+        if isinstance(part, ToolCall):
+            if self._unwraps and schema_tool.is_call(part):
+                self._answered = True
+                part = Text(part.arguments)
+            else:
+                self._called = True
+        self._open[index] = isinstance(part, Opaque)
+        return PartOpened(index, part)
+
+    def _grow(self, event: _Event) -> Sequence[Event]:
+        if event.index not in self._open:
+            return _NONE
+        if self._open[event.index]:
+            return (PartDelta(event.index, raw=_decode_any(event.delta)),)
+        delta = _decode_delta(event.delta)
+        match delta.type:
+            case "text_delta":
+                return (PartDelta(event.index, delta.text),)
+            case "input_json_delta":
+                return (PartDelta(event.index, delta.partial_json),)
+            case "thinking_delta":
+                return (PartDelta(event.index, delta.thinking),)
+            case "signature_delta":
+                return (PartDelta(event.index, signature=delta.signature),)
+            case "citations_delta":
+                return (PartDelta(event.index, citation=read_citation(delta.citation)),)
+            case _:
+                return _NONE
+
+    def _settle(self, event: _Event) -> Sequence[Event]:
+        delta = _decode_delta(event.delta)
+        stop = read_stop(delta.stop_reason, delta.stop_sequence, delta.stop_details)
+        if self._answered and not self._called and stop.reason == "tool":
+            stop = Stop("end")
+        self._stop = stop
+        known, given = _Delta.__struct_fields__, _decode_any(event.delta)
+        self._extras = {name: given[name] for name in given if name not in known and given[name] is not None}
+        if event.usage is not None:
+            self._usage = read_usage(event.usage, self._usage)
+        return _NONE
+
+    def _finish(self) -> Sequence[Event]:
+        self._done = True
+        closed: list[Event] = [PartClosed(index) for index in self._open]
+        self._open.clear()
+        return (*closed, Stopped(self._stop or Stop("end"), self._usage, self._extras))

@@ -1,0 +1,113 @@
+"""Tools of the Anthropic protocol, read from a client and written for a provider.
+
+https://platform.claude.com/docs/en/agents-and-tools/tool-use/overview
+"""
+
+from nexus.errors import Unrepresentable
+from nexus.llm.canonical import (
+    AnyTool,
+    Cache,
+    ChatRequest,
+    CustomTool,
+    FunctionTool,
+    HostedTool,
+    Json,
+    Loss,
+    ToolChoice,
+)
+from nexus.llm.protocols import custom_tools
+from nexus.llm.protocols.anthropic.block_reader import read_cache
+from nexus.llm.protocols.node import Node, object_of
+
+_ANY_OBJECT: Json = {"type": "object", "properties": {}}
+
+
+def read_tools(root: Node) -> list[AnyTool]:
+    """Take all tools of a request."""
+    return [_read_tool(node) for node in root.nodes("tools")]
+
+
+def _read_tool(node: Node) -> AnyTool:
+    kind = node.text("type")
+    if kind not in (None, "custom"):
+        assert kind is not None
+        raw = {"type": kind, **node.everything()}
+        return HostedTool(protocol="anthropic", kind=kind, raw=raw, path=node.path)
+    return FunctionTool(
+        name=node.needed("name"),
+        description=node.text("description") or "",
+        schema=node.take("input_schema"),
+        strict=node.flag("strict"),
+        path=node.path,
+        cache=read_cache(node),
+        extras=node.rest(),
+    )
+
+
+def write_tools(request: ChatRequest, losses: list[Loss]) -> list[Json]:
+    """Write the tools the model may call."""
+    allowed = request.tool_choice.allowed if request.tool_choice else ()
+    written: list[Json] = []
+    for tool in request.tools:
+        if isinstance(tool, HostedTool):
+            if tool.protocol == "anthropic":
+                written.append(tool.raw)
+            else:
+                losses.append(Loss(tool.path, f"only {tool.protocol} runs {tool.kind}"))
+        elif not allowed or tool.name in allowed:
+            written.append(_write_tool(tool))
+    return written
+
+
+def _write_tool(tool: FunctionTool | CustomTool) -> Json:
+    if isinstance(tool, CustomTool):
+        tool = custom_tools.as_function(tool)
+    written: dict[str, Json] = {"name": tool.name}
+    if tool.description:
+        written["description"] = tool.description
+    written["input_schema"] = _ANY_OBJECT if tool.schema is None else tool.schema
+    if tool.strict is True and _is_closed(tool.schema):
+        written["strict"] = True
+    elif tool.strict is False:
+        written["strict"] = False
+    if tool.cache is not None:
+        written["cache_control"] = write_cache(tool.cache)
+    return {**written, **tool.extras}
+
+
+def _is_closed(schema: Json) -> bool:
+    """Tell whether a schema names all its properties; strict ones have to."""
+    return (object_of(schema) or {}).get("additionalProperties") is False
+
+
+def write_cache(cache: Cache) -> Json:
+    """Write a cache mark."""
+    return {"type": "ephemeral"} if cache.ttl is None else {"type": "ephemeral", "ttl": cache.ttl}
+
+
+def write_choice(request: ChatRequest) -> Json:
+    """Write whether and what has to be called; None where there is nothing to say."""
+    choice, parallel = request.tool_choice, request.parallel_tools
+    if choice is None and parallel is None:
+        return None
+    written: dict[str, Json] = {"type": "auto"} if choice is None else _write_mode(choice, request)
+    if parallel is not None and written["type"] != "none":
+        written["disable_parallel_tool_use"] = not parallel
+    return written
+
+
+def _write_mode(choice: ToolChoice, request: ChatRequest) -> dict[str, Json]:
+    match choice.mode:
+        case "auto":
+            return {"type": "auto"}
+        case "none":
+            return {"type": "none"}
+        case "required":
+            return {"type": "any"}
+        case "one":
+            hosted = [tool for tool in request.tools if isinstance(tool, HostedTool)]
+            if not choice.name or any(
+                tool.protocol != "anthropic" and tool.kind == choice.name for tool in hosted
+            ):
+                raise Unrepresentable("tool_choice", "this tool can only be run by the vendor it belongs to")
+            return {"type": "tool", "name": choice.name}

@@ -1,0 +1,4 @@
+"""The protocol of the Gemini API: generateContent, countTokens and batchEmbedContents.
+
+https://ai.google.dev/api/generate-content
+"""

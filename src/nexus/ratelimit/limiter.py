@@ -1,0 +1,280 @@
+"""Who is asked for how much: makes charges of requests, calls and tokens, and asks the store."""
+
+import asyncio
+import hashlib
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from ipaddress import IPv6Address
+from typing import Literal
+from urllib.parse import quote
+
+import msgspec
+
+from nexus.config import Config
+from nexus.config.llm import ProviderConfig
+from nexus.config.mcp import McpServer
+from nexus.config.ratelimit import McpRateLimits, RateLimits, RedisStorage, RequestLimit
+from nexus.context import Identity
+from nexus.errors import NotReady
+from nexus.ratelimit import MAX_AMOUNT, Charge, RateLimited, Store, StoreFailed, Window
+from nexus.ratelimit.hold import FREE, Hold
+from nexus.ratelimit.memory import MemoryStore
+from nexus.ratelimit.quotas import Quota, Quotas
+
+log = logging.getLogger(__name__)
+
+OnError = Literal["allow", "deny"]
+FAILURES = 10
+"""Refused tokens an address may send for each request it may make; they are counted apart."""
+_INPUT, _OUTPUT = ":in", ":out"
+_TOO_MANY = "Rate limit exceeded"
+_TOKENS = f"{_TOO_MANY}: Token rate limit exceeded."
+_LATER = f"{_TOKENS} Please try again later."
+_NEVER = f"{_TOKENS} Request requires more tokens than the configured limit allows and cannot be fulfilled."
+_AWAY = "Limits cannot be counted at the moment, try again in a moment"
+
+
+class Estimate(msgspec.Struct, frozen=True):
+    """What a request will use, as far as one can tell."""
+
+    input: int
+    output: int
+    """What the model may write at most."""
+
+
+class Left(msgspec.Struct, frozen=True):
+    """One limit of a client, and what is left of it."""
+
+    provider: str
+    model: str
+    tokens: Literal["input", "output"]
+    limit: int
+    remaining: int
+    interval: float
+    """Seconds."""
+
+
+class Limiter:
+    """All limits of one configuration. What has no limit is let through without asking anybody."""
+
+    def __init__(
+        self,
+        store: Store,
+        limits: RateLimits,
+        providers: Mapping[str, ProviderConfig],
+        servers: Mapping[str, McpServer],
+        on_error: OnError | None = None,
+    ) -> None:
+        self._store = store
+        self._on_error = on_error
+        self._quotas = Quotas(providers)
+        everybody = limits.global_ if limits.enabled else None
+        per_ip = limits.per_ip if limits.enabled else None
+        self._all = everybody and _request("{requests}:global", everybody)
+        self._per_ip = per_ip and _request("{requests}:ip", per_ip)
+        self._failed = per_ip and _request("{requests}:auth", per_ip, times=FAILURES)
+        self._servers = {
+            name: server.rate_limits
+            for name, server in servers.items()
+            if limits.enabled and server.rate_limits is not None
+        }
+        self._booking: set[asyncio.Task[None]] = set()
+
+    @property
+    def limits_requests(self) -> bool:
+        """Whether any request could be refused by `admit`."""
+        return self._all is not None or self._per_ip is not None
+
+    @property
+    def limits_tokens(self) -> bool:
+        """Whether any request could be refused by `reserve`."""
+        return bool(self._quotas)
+
+    async def start(self) -> None:
+        """Connect to the store.
+
+        Raises:
+            StoreFailed: it cannot be reached.
+        """
+        await self._store.start()
+
+    async def close(self) -> None:
+        """Finish what is being booked."""
+        await asyncio.gather(*self._booking, return_exceptions=True)
+        await self._store.close()
+
+    async def admit(self, address: str) -> None:
+        """Count a request, for everybody and for its address: both or neither.
+
+        Raises:
+            RateLimited: there is no room for it.
+            StoreFailed: nobody can tell, and then none passes.
+        """
+        charges = [] if self._all is None else [self._all]
+        if self._per_ip is not None:
+            charges.append(_of(self._per_ip, address))
+        await self._take(charges)
+
+    async def failed(self, address: str) -> None:
+        """Count a token that was refused.
+
+        Raises:
+            RateLimited: there were too many from this address.
+        """
+        if self._failed is not None:
+            try:
+                await self._take([_of(self._failed, address)])
+            except StoreFailed:
+                return  # the refusal itself stands
+
+    async def call(self, server: str, tool: str) -> None:
+        """Count a call of a tool: with its own limit where it has one, else with all the others of its server.
+
+        Raises:
+            RateLimited: there is no room for it.
+            NotReady: nobody can tell.
+        """
+        limits = self._servers.get(server)
+        if limits is None:
+            return
+        own = limits.tools.get(tool)
+        key = f"{{server:{_safe(server)}}}"
+        charge = _request(f"{key}:tool:{_safe(tool)}", own) if own else _request(key, limits)
+        try:
+            await self._take([charge])
+        except StoreFailed as error:
+            raise NotReady(_AWAY) from error
+
+    async def reserve(
+        self,
+        identity: Identity | None,
+        provider: str,
+        model: str,
+        estimate: Callable[[], Awaitable[Estimate]],
+    ) -> Hold:
+        """Hold the tokens a request will use; `model` as the client calls it, without its provider.
+
+        Raises:
+            RateLimited: there is no room for them.
+            NotReady: nobody can tell, and that is configured to refuse.
+        """
+        quota = None
+        if identity is not None and self._quotas:
+            quota = self._quotas.find(provider, model, identity.group)
+        if identity is None or quota is None:
+            return FREE
+        wanted = await estimate()
+        if wanted.input > quota.input:
+            raise RateLimited(_NEVER)
+        charges = _charges(identity, provider, model, quota, wanted)
+        try:
+            decision = await self._store.charge(charges)
+        except StoreFailed as error:
+            if self._on_error == "deny":
+                raise NotReady(_AWAY) from error
+            return FREE
+        if decision.refused is not None:
+            raise RateLimited(_LATER)
+        held = [msgspec.structs.replace(charge, at=decision.at) for charge in charges]
+        return Hold(held[0], held[1] if len(held) > 1 else None, self._book)
+
+    async def left(self, identity: Identity, models: Iterable[tuple[str, str]]) -> list[Left]:
+        """Give what is left to a client of each limited one among some models, named by provider and model.
+
+        Raises:
+            NotReady: nobody can tell.
+        """
+        found = [
+            (provider, model, quota, charge)
+            for provider, model in models
+            if (quota := self._quotas.find(provider, model, identity.group)) is not None
+            for charge in _charges(identity, provider, model, quota, Estimate(0, 0))
+        ]
+        if not found:
+            return []
+        try:
+            decision = await self._store.charge([charge for *_, charge in found])
+        except StoreFailed as error:
+            raise NotReady(_AWAY) from error
+        return [
+            Left(
+                provider,
+                model,
+                "output" if charge.key.endswith(_OUTPUT) else "input",
+                charge.limit,
+                max(0, charge.limit - used),
+                quota.interval,
+            )
+            for (provider, model, quota, charge), used in zip(found, decision.used, strict=True)
+        ]
+
+    async def _take(self, charges: Sequence[Charge]) -> None:
+        if not charges:
+            return
+        try:
+            decision = await self._store.charge(charges)
+        except StoreFailed:
+            if self._on_error == "allow":
+                return
+            raise
+        if decision.refused is not None:
+            raise RateLimited(_TOO_MANY)
+
+    def _book(self, charges: Sequence[Charge]) -> None:
+        task = asyncio.create_task(self._charge(charges), name="settle")
+        self._booking.add(task)
+        task.add_done_callback(self._booking.discard)
+
+    async def _charge(self, charges: Sequence[Charge]) -> None:
+        try:
+            await self._store.charge(charges)
+        except StoreFailed:
+            log.debug("a hold was not settled; it stands until it leaves the window")
+
+
+def limiter(config: Config, memory: MemoryStore) -> Limiter:
+    """Make the limiter of a configuration. `memory` counts where nothing else is asked for; it outlives a configuration."""
+    limits, servers = config.server.rate_limits, config.mcp.servers if config.mcp.enabled else {}
+    providers = config.llm.providers if config.llm.enabled else {}
+    counts = limits.enabled or bool(Quotas(providers))
+    store: Store = memory
+    if counts and isinstance(limits.storage, RedisStorage):
+        from nexus.ratelimit.redis import RedisStore  # only who shares counters pays for the client
+
+        store = RedisStore(limits.storage)
+    return Limiter(store, limits, providers, servers)
+
+
+def _request(key: str, limit: RequestLimit | McpRateLimits, times: int = 1) -> Charge:
+    window = Window.of(limit.interval)
+    return Charge(f"{key}:{window.slot * window.span}", window, min(limit.limit * times, MAX_AMOUNT), 1)
+
+
+def _of(charge: Charge, address: str) -> Charge:
+    """Charge one address; of IPv6 the network, as a client has all addresses of it."""
+    if ":" in address:
+        address = f"{int(IPv6Address(address.partition('%')[0])) >> 64:x}"
+    return msgspec.structs.replace(charge, key=f"{charge.key}:{address}")
+
+
+def _charges(
+    identity: Identity, provider: str, model: str, quota: Quota, wanted: Estimate
+) -> tuple[Charge, ...]:
+    """Charge a client's tokens. The group is part of the key only where it has a limit of its own.
+
+    Else whoever may name a group would begin anew with each. What is in braces stays on one node of a cluster.
+    """
+    parts = f"{_safe(quota.group)}:{_safe(provider)}:{_safe(model)}:{quota.window.slot * quota.window.span}"
+    key = f"{{token:{_safe(identity.client)}}}:{parts}"
+    input = Charge(key + _INPUT, quota.window, quota.input, wanted.input)
+    if quota.output is None:
+        return (input,)
+    # what could be written may be more than the whole limit: then it is the only one that runs
+    return (input, Charge(key + _OUTPUT, quota.window, quota.output, min(wanted.output, quota.output)))
+
+
+def _safe(text: str) -> str:
+    """Write any text so that it cannot be mistaken for two parts of a key."""
+    if len(text) > 128:
+        return "sha256-" + hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return quote(text, safe="@", errors="surrogatepass")

@@ -1,0 +1,147 @@
+"""Limits counted in Redis or Valkey, shared by every process and replica: one script, one round trip, one decision."""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from importlib import resources
+from typing import Any, cast
+
+import redis.asyncio as client
+from redis.asyncio.connection import SSLConnection, parse_url
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as Disconnected
+from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import TimeoutError as TimedOut
+
+from nexus.config.ratelimit import RedisStorage
+from nexus.ratelimit import Charge, Decision, StoreFailed
+
+log = logging.getLogger(__name__)
+
+_SCRIPT = resources.files("nexus.ratelimit").joinpath("window.lua").read_text("utf-8")
+_REST = 1.0
+"""Seconds between two attempts while Redis is away; in between everybody is told at once."""
+_CHECK_AFTER = 30.0
+"""Seconds unused after which a connection is checked before it is used again."""
+
+
+class RedisStore:
+    """Counters in Redis. A key is a hash of slots, gone by itself when nothing in it counts any more."""
+
+    def __init__(self, config: RedisStorage, clock: Callable[[], int] | None = None) -> None:
+        self._prefix = config.key_prefix
+        self._clock = clock
+        """In place of the server's own clock; for tests, and only together for all who share the keys."""
+        self._idle = min(config.pool.min_idle, config.pool.max_size)
+        self._pool = client.BlockingConnectionPool(**_options(config))
+        self._redis: Any = client.Redis(connection_pool=self._pool)
+        self._sha = ""
+        self._rests_until = 0.0
+        self.failures = 0
+        """Decisions that could not be made, in all."""
+        self.trouble: str | None = None
+        """Why Redis is away; None while it is there."""
+
+    async def start(self) -> None:
+        """Connect, and keep as many connections as are wanted idle.
+
+        Raises:
+            StoreFailed: it cannot be reached.
+        """
+        try:
+            await self._redis.ping()
+            pool: Any = self._pool
+            idle = [await pool.get_connection() for _ in range(self._idle)]
+            for connection in idle:
+                await pool.release(connection)
+            self._sha = await self._redis.script_load(_SCRIPT)
+        except (Disconnected, TimedOut, OSError) as error:
+            await self.close()
+            raise StoreFailed(f"Failed to get Redis connection from pool: {error}") from error
+        except RedisError as error:
+            await self.close()
+            raise StoreFailed(f"Failed to ping Redis server: {error}") from error
+
+    async def charge(self, charges: Sequence[Charge]) -> Decision:
+        """Book all charges, or none of them.
+
+        Raises:
+            StoreFailed: Redis is away; what was sent may have been booked.
+        """
+        if self.trouble is not None and time.monotonic() < self._rests_until:
+            self.failures += 1
+            raise StoreFailed(self.trouble)
+        arguments: list[str | int] = [f"{self._prefix}{charge.key}" for charge in charges]
+        arguments.append("" if self._clock is None else self._clock())
+        for charge in charges:
+            window, at = charge.window, "" if charge.at is None else charge.at
+            arguments += (window.slot, window.span, charge.limit, charge.amount, at)
+        try:
+            answer = await self._run(len(charges), arguments)
+        except (RedisError, OSError) as error:
+            raise self._failed(error) from error
+        if self.trouble is not None:
+            log.warning("Redis is back, limits are counted again")
+            self.trouble = None
+        refused, now, *used = (int(value) for value in answer)
+        return Decision(refused - 1 if refused else None, now, used)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._redis.aclose()
+        await self._pool.disconnect()
+
+    async def _run(self, count: int, arguments: list[str | int]) -> list[bytes]:
+        run = cast("Callable[..., Awaitable[list[bytes]]]", self._redis.evalsha)
+        try:
+            return await run(self._sha, count, *arguments)
+        except NoScriptError:  # it was restarted, or is another one
+            self._sha = await self._redis.script_load(_SCRIPT)
+            return await run(self._sha, count, *arguments)
+
+    def _failed(self, error: Exception) -> StoreFailed:
+        self.failures += 1
+        self._rests_until = time.monotonic() + _REST
+        if self.trouble is None:  # one line per outage
+            log.error("Redis cannot be reached, limits are not counted: %s", error)
+        self.trouble = str(error) or type(error).__name__
+        return StoreFailed(self.trouble)
+
+
+def _options(config: RedisStorage) -> dict[str, Any]:
+    url = config.url.get_secret_value()
+    pool = config.pool
+    opening = [seconds for seconds in (config.connection_timeout, pool.timeout_create) if seconds]
+    options: dict[str, Any] = {
+        **parse_url(url.partition("#")[0]),
+        "max_connections": pool.max_size,
+        "timeout": pool.timeout_wait or None,
+        "socket_connect_timeout": min(opening),
+        "socket_timeout": config.response_timeout,
+        "health_check_interval": _CHECK_AFTER if pool.timeout_recycle else 0,
+        # a kept connection may have died in the meantime: once more on another one; never after a time-out
+        "retry": Retry(NoBackoff(), 1, supported_errors=(Disconnected,)),
+    }
+    return {**options, **_tls(config, secure=url.startswith("rediss://"), insecure=url.endswith("#insecure"))}
+
+
+def _tls(config: RedisStorage, *, secure: bool, insecure: bool) -> dict[str, Any]:
+    tls = config.tls if config.tls is not None and config.tls.enabled else None
+    if tls is not None and not secure:
+        raise ValueError(
+            "server.rate_limits.storage.tls is enabled, but the URL does not begin with rediss://"
+        )
+    if not secure:
+        return {}
+    options: dict[str, Any] = {"connection_class": SSLConnection}
+    if insecure or (tls is not None and tls.insecure):
+        options |= {"ssl_cert_reqs": "none", "ssl_check_hostname": False}
+    if tls is not None:
+        files = {
+            "ssl_ca_certs": tls.ca_cert_path,
+            "ssl_certfile": tls.client_cert_path,
+            "ssl_keyfile": tls.client_key_path,
+        }
+        options |= {name: str(path) for name, path in files.items() if path is not None}
+    return options
