@@ -58,13 +58,15 @@ class Issuer:
             await self._process.communicate()
             self._process = None
 
-    async def token(self, algorithm: str = "RS256", audience: str = AUDIENCE, **claims: object) -> str:
+    async def token(
+        self, algorithm: str = "RS256", audience: str = AUDIENCE, claims: Mapping[str, object] | None = None
+    ) -> str:
         """Ask for a token; `claims` are put into it, None takes one away."""
         form: Mapping[str, str] = {
             "grant_type": "client_credentials",
             "scope": "llm",
             "resource": audience,
-            "claims": msgspec.json.encode(claims).decode(),
+            "claims": msgspec.json.encode(claims or {}).decode(),
         }
         async with httpx2.AsyncClient(trust_env=False) as client:
             answer = await client.post(f"{self.url}/token", data=form, auth=(algorithm, "secret"))

@@ -6,12 +6,14 @@ from pathlib import Path as File
 from typing import NamedTuple
 
 from nexus.config.finding import Finding
+from nexus.config.llm import NEVER_FORWARDED, DuplicateRule, ForwardRule, HeaderRule
 from nexus.config.path import Path
 from nexus.config.root import Config
 from nexus.config.telemetry import Exporters
 
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
 READY = "/ready"
+PASSTHROUGH = "/passthrough"
 
 _DUPLICATE = "Duplicate LLM protocol endpoint path: OpenAI and Anthropic protocols cannot use the same path"
 _EXAMPLE = """add an MCP server or a provider of language models, for example:
@@ -43,10 +45,22 @@ def warnings(config: Config) -> Iterator[Finding]:
             yield Finding((*path, "api_key"), "the key is empty")
         if provider.tls.insecure:
             yield Finding((*path, "tls", "insecure"), "certificates are not checked")
+        yield from _idle_rules(config, name)
     for place, exporters in _exporters(config):
         otlp = exporters.otlp
         if otlp is not None and otlp.idle_table is not None:
             yield Finding((*place, "otlp", otlp.idle_table), otlp.mismatch)
+
+
+def _idle_rules(config: Config, name: str) -> Iterator[Finding]:
+    for holder, headers in _header_rules(config, name):
+        for index, rule in enumerate(headers):
+            if isinstance(rule, ForwardRule | DuplicateRule):
+                names = [one for one in (rule.name, rule.rename) if one and one.lower() in NEVER_FORWARDED]
+                for one in names:
+                    yield Finding(
+                        (*holder, "headers", index), f"{one} is never forwarded: it is about one connection"
+                    )
 
 
 def _exporters(config: Config) -> Iterator[tuple[Path, Exporters]]:
@@ -98,6 +112,10 @@ def _places(config: Config) -> Iterator[_Place]:
         yield _Place(
             "the Anthropic proxy", ("llm", "proxy", "anthropic", "path"), llm.proxy.anthropic.path, True
         )
+    for name, provider in llm.providers.items():
+        if llm.enabled and provider.passthrough:
+            path = ("llm", "providers", name, "passthrough")
+            yield _Place(f"the passthrough to '{name}'", path, f"{PASSTHROUGH}/{name}", True)
     if config.mcp.enabled:
         yield _Place("the MCP endpoint", ("mcp", "path"), config.mcp.path)
     if health.enabled and health.listen is None:
@@ -154,16 +172,21 @@ def _providers(config: Config) -> Iterator[Finding]:
 
 
 def _bedrock_headers(config: Config, name: str) -> Iterator[Finding]:
-    provider = config.llm.providers[name]
     path = ("llm", "providers", name)
-    holders = [(path, provider.headers)]
-    holders += [((*path, "models", model), entry.headers) for model, entry in provider.models.items()]
-    for holder, headers in holders:
+    for holder, headers in _header_rules(config, name):
         if headers:
             message = (
                 "header rules cannot be applied on a provider of type 'bedrock': its requests are signed"
             )
             yield Finding((*holder, "headers"), message, "remove them", (path,))
+
+
+def _header_rules(config: Config, name: str) -> Iterator[tuple[Path, tuple[HeaderRule, ...]]]:
+    provider = config.llm.providers[name]
+    path = ("llm", "providers", name)
+    yield path, provider.headers
+    for model, entry in provider.models.items():
+        yield (*path, "models", model), entry.headers
 
 
 def check_files(config: Config) -> list[Finding]:

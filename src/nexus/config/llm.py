@@ -241,6 +241,8 @@ class BedrockConfig(ProviderConfig):
     """AWS session token of temporary keys."""
     profile: str | None = None
     """Profile in the AWS configuration files."""
+    betas: tuple[str, ...] | None = None
+    """Betas of Claude that may be asked for; if unset, those Bedrock is known to take."""
 
 
 class LocalConfig(ProviderConfig):

@@ -1,12 +1,13 @@
 """The `[mcp]` section: the MCP endpoint and the servers behind it."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal, cast
 
 from pydantic import BeforeValidator, Discriminator, Field, SecretStr, Tag, model_validator
 
 from nexus.config.base import Count, Expected, Flag, Groups, HttpUrl, Route, Section
-from nexus.config.duration import Duration
+from nexus.config.duration import Duration, Interval
 from nexus.config.llm import InsertRule
 from nexus.config.ratelimit import McpRateLimits
 
@@ -32,6 +33,10 @@ class ToolAccess(Section):
 class McpServer(Section):
     """What servers of both kinds have."""
 
+    startup_timeout: Interval = 30.0
+    """Longest time to start, connect and list what it has; tried again later if that fails."""
+    request_timeout: Interval = 300.0
+    """Longest time for an answer; every sign of progress starts it anew."""
     rate_limits: McpRateLimits | None = None
     """Limits on calls."""
     allow: Groups | None = None
@@ -71,7 +76,9 @@ class StdioServer(McpServer):
     cmd: Annotated[tuple[str, ...], BeforeValidator(_command)]
     """The executable and its arguments."""
     env: dict[str, SecretStr] = Field(default={})
-    """Environment variables it gets besides the common ones."""
+    """Environment variables it gets besides the inherited ones."""
+    inherit_env: Flag = True
+    """Whether it inherits our whole environment, keys of providers included; if not, only what finds paths and language."""
     cwd: Path | None = None
     """Directory it runs in."""
     stderr: Annotated[
@@ -146,6 +153,40 @@ Server = Annotated[
 ]
 
 
+Mode = Literal["search", "direct", "both"]
+"""How tools are shown to clients."""
+
+
+class McpView(Section):
+    """A choice of the servers, at a path of its own."""
+
+    servers: tuple[str, ...]
+    """Names of the servers in it."""
+    mode: Mode | None = None
+    """How its tools are shown; as the endpoint's are if unset."""
+    prefix: Flag = True
+    """Whether tools shown directly carry the name of their server; may be false for a view of one server."""
+
+
+def _names(value: object) -> object:
+    for name in cast("dict[object, object]", value) if isinstance(value, dict) else ():
+        if not isinstance(name, str) or not name or "__" in name:
+            raise ValueError(
+                "the name of a server cannot be empty or hold two underscores in a row: tools are server__tool"
+            )
+    return cast("object", value)
+
+
+def _view_names(value: object) -> object:
+    for name in cast("dict[object, object]", value) if isinstance(value, dict) else ():
+        if not isinstance(name, str) or not _VIEW.fullmatch(name):
+            raise ValueError("the name of a view is a part of its path: letters, digits, - and _ only")
+    return cast("object", value)
+
+
+_VIEW = re.compile(r"[A-Za-z0-9_-]+")
+
+
 class McpConfig(Section):
     """MCP servers behind one endpoint."""
 
@@ -159,5 +200,33 @@ class McpConfig(Section):
     """Connections kept for clients whose token is forwarded."""
     headers: tuple[InsertRule, ...] = ()
     """Headers set on every request to servers over HTTP."""
-    servers: dict[str, Server] = Field(default={})
+    mode: Mode = "search"
+    """How tools are shown: found by `search` and run by `execute`, listed directly, or both."""
+    prefix: Flag = True
+    """Whether tools shown directly carry the name of their server; may be false where there is one server."""
+    sessions: Flag = False
+    """Whether clients get sessions of their own, so that servers can ask them (elicitation, sampling); else all are alike."""
+    session_timeout: Interval = 1800.0
+    """Time after which an unused session ends."""
+    allowed_origins: tuple[str, ...] | None = None
+    """Origins whose pages may call the endpoint; any if unset."""
+    allowed_hosts: tuple[str, ...] | None = None
+    """Values of the `Host` header that are answered, `name:*` for any port; any if unset."""
+    views: Annotated[dict[str, McpView], BeforeValidator(_view_names)] = Field(default={})
+    """Choices of servers, each at the endpoint's path and its name."""
+    servers: Annotated[dict[str, Server], BeforeValidator(_names)] = Field(default={})
     """MCP servers by name."""
+
+    @model_validator(mode="after")
+    def _views_fit(self) -> "McpConfig":
+        for name, view in self.views.items():
+            for server in view.servers:
+                if server not in self.servers:
+                    raise ValueError(
+                        f"the view '{name}' names the server '{server}', which is not configured"
+                    )
+            if not view.prefix and len(view.servers) != 1:
+                raise ValueError(f"the view '{name}' has several servers, their tools need the prefix")
+        if not self.prefix and len(self.servers) > 1:
+            raise ValueError("with several servers their tools need the prefix")
+        return self

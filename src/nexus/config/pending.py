@@ -46,16 +46,11 @@ def _server(config: Config) -> Iterator[_Pending]:
 
 
 def _llm(config: Config) -> Iterator[_Pending]:
-    llm = config.llm
-    if llm.proxy.anthropic.enabled:
-        yield _Pending(("llm", "proxy", "anthropic"), "the pass-through to Anthropic")
-    for name, provider in llm.providers.items():
+    for name, provider in config.llm.providers.items():
         yield from _provider(("llm", "providers", name), provider)
 
 
 def _provider(path: Path, provider: ProviderConfig) -> Iterator[_Pending]:
-    if provider.forward_token:
-        yield _Pending((*path, "forward_token"), "forwarding a client's own key")
     holders = [
         (path, provider),
         *(((*path, "models", name), model) for name, model in provider.models.items()),
@@ -63,8 +58,6 @@ def _provider(path: Path, provider: ProviderConfig) -> Iterator[_Pending]:
     for place, holder in holders:
         if holder.rate_limits is not None:
             yield _Pending((*place, "rate_limits"), "limiting tokens")
-        if holder.headers:
-            yield _Pending((*place, "headers"), "changing headers by rules")
 
 
 def _access(config: Config) -> Iterator[_Pending]:

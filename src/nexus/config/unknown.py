@@ -13,15 +13,16 @@ from nexus.config.path import Path, key
 from nexus.config.root import Config
 
 _KEY = frozenset({"api_key", "forward_token"})
-_OPENAI = frozenset({"api_key_header", "query"})
+_OPENAI = frozenset({"responses"})
+_HTTP = _OPENAI | {"api_key_header", "query", "passthrough"}
 _NETWORK = frozenset({"base_url", "proxy", "tls"})
 _USELESS = {
     "openai": frozenset[str](),
     "anthropic": _OPENAI,
     "google": _OPENAI,
-    "bedrock": _KEY | _OPENAI,
-    "local": _KEY | _OPENAI | _NETWORK,
-    "echo": _KEY | _OPENAI | _NETWORK | {"timeouts", "max_connections"},
+    "bedrock": _HTTP | {"forward_token"},
+    "local": _KEY | _HTTP | _NETWORK,
+    "echo": _KEY | _HTTP | _NETWORK | {"timeouts", "max_connections"},
 }
 
 

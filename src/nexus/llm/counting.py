@@ -31,6 +31,7 @@ async def count(inbound: Inbound, write: Callable[[int], bytes], body: bytes, ch
         counter.target(chosen.model),
         counter.write_request(request),
         b"application/json",
+        asked=chosen.asked,
     )
     return await _ask(counter, call, chosen, write)
 

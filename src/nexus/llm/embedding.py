@@ -36,7 +36,7 @@ async def embed(embedder: Embedder, body: bytes, chosen: Route) -> Reply:
 
 
 async def _send(path: str, body: bytes, chosen: Route) -> bytes:
-    call = Call(chosen.provider.kind, b"POST", path, body, b"application/json")
+    call = Call(chosen.provider.kind, b"POST", path, body, b"application/json", asked=chosen.asked)
     answer = await chosen.provider.send(call)
     try:
         await reply.succeeded(answer, chosen.provider, call.protocol)

@@ -1,5 +1,7 @@
 """One exchange with a model, top to bottom: open, route, choose, send, pass back. The file to read first."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from nexus.errors import (
@@ -15,7 +17,7 @@ from nexus.llm.counting import count
 from nexus.llm.protocols import fields, form
 from nexus.llm.protocols.base import Body, Endpoint, Surface
 from nexus.llm.protocols.signature import MARK
-from nexus.llm.providers.base import Call
+from nexus.llm.providers.base import Asked, Call
 from nexus.llm.relay import relay
 from nexus.llm.reply import Reply, media_type
 from nexus.llm.routing import Route, route, within
@@ -40,6 +42,8 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     body: bytes
     headers: bytes = b""
     """Lines of the client's headers that are part of its protocol."""
+    client: Sequence[tuple[bytes, bytes]] = ()
+    """All of the client's headers."""
 
 
 class _Opened(msgspec.Struct, frozen=True):
@@ -68,6 +72,8 @@ async def exchange(request: Request, catalog: Catalog, keep_alive: float) -> Rep
     """
     opened = _open(request)
     chosen = await _route(request, opened, catalog)
+    asked = Asked(request.client, opened.model.removeprefix(f"{chosen.provider.name}/"))
+    chosen = Route(chosen.provider, chosen.model, chosen.strict, asked)
     endpoint = request.endpoint
     if _is_relayed(request, chosen):
         return await _relay(request, opened, chosen, keep_alive)
@@ -103,6 +109,7 @@ async def _relay(request: Request, opened: _Opened, chosen: Route, keep_alive: f
         request.query,
         opened.stream,
         request.headers,
+        chosen.asked,
     )
     answer = await chosen.provider.send(call)
     try:

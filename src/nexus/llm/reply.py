@@ -21,6 +21,7 @@ _RELAYED = frozenset(
         b"retry-after",
         b"retry-after-ms",
         b"x-amzn-requestid",
+        b"x-nexus-dropped",
         b"x-request-id",
         b"x-should-retry",
     )

@@ -4,7 +4,7 @@ import msgspec
 
 from nexus.errors import InvalidRequest, UnknownModel, UnknownProvider
 from nexus.llm.catalog import Shelf, Snapshot
-from nexus.llm.providers.base import Provider
+from nexus.llm.providers.base import Asked, Provider
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -15,6 +15,8 @@ class Route(msgspec.Struct, frozen=True):
     """The provider's own name for the model."""
     strict: bool = False
     """Whether a request is refused when anything in it has to be left out."""
+    asked: Asked | None = None
+    """Who asks, and under which name."""
 
 
 def route(snapshot: Snapshot, model: str) -> Route:

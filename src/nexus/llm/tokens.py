@@ -26,6 +26,9 @@ _MEDIA = 85
 """For an image or a file: what the smallest image costs at most vendors; its bytes are no text."""
 _PIECE = 64 * 1024
 """Characters counted in one go, about 2 ms."""
+_SHORT = 64
+"""Characters below which a text is counted faster than it is looked up."""
+_MAX_KNOWN = 10_000
 _BOUNDS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 
 _decode = msgspec.json.Decoder().decode
@@ -183,6 +186,8 @@ class Counter:
         from bpe_openai import _bindings  # pyright: ignore[reportMissingTypeStubs]
 
         self._count = _bindings.tokenizer_for_encoding("cl100k_base").count
+        # a conversation comes again with every turn: what it was counted to is kept by its hash, never the text itself
+        self._known: dict[int, int] = {}
 
     async def estimate(self, body: bytes) -> Estimate:
         """Estimate what a request body asks for. Other work goes on while a long one is counted.
@@ -210,12 +215,18 @@ class Counter:
 
     async def count(self, text: str) -> int:
         """Count the tokens of a text; special ones in it are plain text."""
-        if len(text) <= _PIECE:
+        if len(text) < _SHORT:
             return self._count_piece(text)
+        if (total := self._known.get(hash(text))) is not None:
+            return total
         total = 0
         for piece in _pieces(text):
             total += self._count_piece(piece)
-            await asyncio.sleep(0)
+            if len(text) > _PIECE:
+                await asyncio.sleep(0)
+        if len(self._known) >= _MAX_KNOWN:
+            self._known.clear()
+        self._known[hash(text)] = total
         return total
 
     def guess(self, text: str) -> int:

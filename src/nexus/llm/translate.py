@@ -36,7 +36,9 @@ async def translate(
         translation.refuse_losses()
     stream = translation.request.stream
     path, query = wire.target(chosen.model, stream=stream)
-    call = Call(wire.name, b"POST", path, translation.payload, b"application/json", query, stream)
+    call = Call(
+        wire.name, b"POST", path, translation.payload, b"application/json", query, stream, asked=chosen.asked
+    )
     answer = await provider.send(call)
     try:
         headers = await reply.succeeded(answer, provider, wire.name)

@@ -21,6 +21,7 @@ from nexus.server.health import Health, Ready
 from nexus.server.llm import Routes
 from nexus.server.middleware.cors import cors
 from nexus.server.middleware.csrf import csrf
+from nexus.server.passthrough import PATH, Passthrough, Proxy, private_headers
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,8 @@ class Gateway:
             config.llm.discovery.interval,
             time.monotonic,
         )
+        self.passages: list[Proxy | Passthrough] = _passages(config)
+        """What goes through as it is."""
         self.app = self._build()
         self.active = 0
         """Requests under way."""
@@ -55,6 +58,8 @@ class Gateway:
     async def close(self) -> None:
         """Give everything back, in reverse order."""
         await self.catalog.close()
+        for passage in self.passages:
+            await passage.close()
         for provider in reversed(self.providers):
             await provider.close()
 
@@ -77,7 +82,8 @@ class Gateway:
             for surface, protocol in spoken
             if self.providers and protocol.enabled
         ]
-        app = _router(exact, [(one, _recover(one, one.surface)) for one in routes])
+        places = [*routes, *self.passages]
+        app = _router(exact, [(one, _recover(one, one.surface)) for one in places])
         if server.csrf.enabled:
             app = csrf(app, server.csrf.header_name)
         return cors(app, server.cors)
@@ -132,7 +138,17 @@ def _rules(config: Config, provider: ProviderConfig) -> Rules:
     )
 
 
-def _router(exact: dict[str, App], routes: Sequence[tuple[Routes, App]]) -> App:
+def _passages(config: Config) -> list[Proxy | Passthrough]:
+    llm, server = config.llm, config.server
+    withheld, found = private_headers(server), list[Proxy | Passthrough]()
+    if llm.enabled and llm.proxy.anthropic.enabled:
+        found.append(Proxy(llm.proxy.anthropic, max_body=server.max_body_size, withheld=withheld))
+    if llm.enabled and any(provider.passthrough for provider in llm.providers.values()):
+        found.append(Passthrough(llm.providers, max_body=server.max_body_size, withheld=withheld))
+    return found
+
+
+def _router(exact: dict[str, App], routes: Sequence[tuple[Routes | Proxy | Passthrough, App]]) -> App:
     async def router(scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
         if (app := exact.get(path)) is not None:
@@ -190,5 +206,10 @@ def served(gateway: Gateway) -> Iterable[tuple[str, str]]:
         yield "OpenAI LLM endpoint", f"{llm.protocols.openai.path}/v1"
     if gateway.providers and llm.protocols.anthropic.enabled:
         yield "Anthropic LLM endpoint", f"{llm.protocols.anthropic.path}"
+    if llm.enabled and llm.proxy.anthropic.enabled:
+        yield "Anthropic proxy endpoint", llm.proxy.anthropic.path
+    for provider in gateway.providers:
+        if llm.providers[provider.name].passthrough:
+            yield f"Passthrough to {provider.name}", f"{PATH}/{provider.name}"
     if gateway.config.server.health.enabled and gateway.config.server.health.listen is None:
         yield "Health endpoint", gateway.config.server.health.path

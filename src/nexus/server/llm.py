@@ -106,7 +106,16 @@ class Routes:
         body = await self._body(receive) if method == "POST" else b""
         query = scope["query_string"]
         request = Request(
-            self.surface, endpoint, method, below, provider, query, content_type, body, forwarded
+            self.surface,
+            endpoint,
+            method,
+            below,
+            provider,
+            query,
+            content_type,
+            body,
+            forwarded,
+            scope["headers"],
         )
         return await exchange(request, self._catalog, self._keep_alive)
 

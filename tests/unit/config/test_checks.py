@@ -142,6 +142,27 @@ def test_header_rules_of_bedrock_are_refused_not_dropped(place: str) -> None:
     assert problem.cure == "remove them"
 
 
+@pytest.mark.parametrize("place", ["", "models.m."])
+@pytest.mark.parametrize(
+    ("rule", "name"),
+    [
+        ('rule = "forward", name = "Content-Type"', "Content-Type"),
+        ('rule = "forward", name = "X", rename = "Host"', "Host"),
+        ('rule = "rename_duplicate", name = "TE", rename = "X"', "TE"),
+    ],
+)
+def test_a_header_rule_without_effect_is_told(place: str, rule: str, name: str) -> None:
+    (warning,) = warnings(f'[llm.providers.a]\ntype = "openai"\n{place}headers = [{{ {rule} }}]')
+    assert f"llm.providers.a.{place}headers[0]: {name} is never forwarded" in warning
+
+
+def test_a_route_cannot_hide_an_opened_provider() -> None:
+    opened = 'llm.providers.a = { type = "openai", passthrough = true }\n'
+    problem = only(opened + 'llm.protocols.openai.path = "/passthrough/a"')
+    assert problem.path == "llm.providers.a.passthrough"
+    loads(opened + 'llm.protocols.openai.path = "/passthrough/b"', {})
+
+
 @pytest.mark.parametrize("key", ["client_id", "group_id"])
 def test_a_claim_needs_oauth(key: str) -> None:
     text = 'client_id = { http_header = "X" }\n' if key != "client_id" else ""

@@ -24,10 +24,6 @@ def refused(text: str) -> tuple[Problem, ...]:
         (OAUTH, "server.oauth"),
         (IDENTIFIED, "server.client_identification"),
         ("server.rate_limits.enabled = true", "server.rate_limits"),
-        ("llm.proxy.anthropic.enabled = true", "llm.proxy.anthropic"),
-        (OPENAI + "forward_token = true", "llm.providers.a.forward_token"),
-        (OPENAI + f"headers = {RULES}", "llm.providers.a.headers"),
-        (OPENAI + f"models.m.headers = {RULES}", "llm.providers.a.models.m.headers"),
         (IDENTIFIED + OPENAI + "rate_limits = {}", "llm.providers.a.rate_limits"),
         (IDENTIFIED + OPENAI + "models.m.rate_limits = {}", "llm.providers.a.models.m.rate_limits"),
         ('mcp.servers.s = { cmd = ["x"], allow = [] }', "mcp.servers.s.allow"),
@@ -52,7 +48,8 @@ def test_what_endangers_nobody_earns_a_warning() -> None:
         "server.rate_limits.enabled = false",
         "server.client_identification.enabled = false",
         "server.cors = {}\nserver.csrf.enabled = true\nserver.health.listen = '127.0.0.1:1'",
-        OPENAI + "forward_token = false\nheaders = []",
+        OPENAI + f"forward_token = true\nheaders = {RULES}\nmodels.m.headers = {RULES}\npassthrough = true",
+        "llm.proxy.anthropic.enabled = true",
     ],
 )
 def test_what_is_switched_off_or_built_is_accepted(text: str) -> None:

@@ -156,9 +156,27 @@ async def test_other_work_goes_on_while_a_long_text_is_counted() -> None:
             await asyncio.sleep(0)
 
     task = asyncio.create_task(other())
-    await COUNTER.estimate(msgspec.json.encode({"messages": [user("word " * 200_000)] * 3}))
+    await COUNTER.estimate(
+        msgspec.json.encode({"messages": [user(f"{word} " * 200_000) for word in ("one", "two", "three")]})
+    )
     task.cancel()
     assert turns > 20
+
+
+async def test_a_text_that_comes_again_is_not_counted_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    counter = Counter()
+    text = "as it was said before " * 10
+    tokens = await counter.count(text)
+    monkeypatch.setattr(counter, "_count", lambda _: 0)  # pyright: ignore[reportUnknownLambdaType, reportUnknownArgumentType]
+    assert (await counter.count(text), await counter.count(text + ".")) == (tokens, 0)
+
+
+async def test_what_was_counted_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nexus.llm.tokens._MAX_KNOWN", 5)
+    counter = Counter()
+    for number in range(100):
+        await counter.count(f"{number} " * 64)
+    assert len(counter._known) <= 5  # pyright: ignore[reportPrivateUsage]  # what must not grow is inside
 
 
 async def test_half_a_character_is_counted() -> None:

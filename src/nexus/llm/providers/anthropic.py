@@ -6,7 +6,7 @@ https://platform.claude.com/docs/en/api/overview
 from collections.abc import Sequence
 
 from nexus.config.llm import ProviderConfig
-from nexus.errors import NexusError, Unauthenticated
+from nexus.errors import NexusError
 from nexus.http.client import Failed, header_block
 from nexus.llm.canonical import Model
 from nexus.llm.protocols.anthropic import models as model_list
@@ -14,6 +14,7 @@ from nexus.llm.protocols.anthropic.wire import MessagesCounter, MessagesWire
 from nexus.llm.protocols.base import Counter, Wire
 from nexus.llm.providers.api import OUR_HEADERS, Api
 from nexus.llm.providers.base import Answer, Call, Plain
+from nexus.llm.providers.keys import Keys, scheme
 
 DEFAULT_BASE_URL = "https://api.anthropic.com/v1"
 _WIRE = MessagesWire()
@@ -29,10 +30,9 @@ class Anthropic(Plain):
 
     def __init__(self, name: str, config: ProviderConfig) -> None:
         self.name = name
-        self.discovers = config.api_key is not None
         self._api = Api("Anthropic", config.base_url or DEFAULT_BASE_URL, config)
-        key = config.api_key.get_secret_value() if config.api_key is not None else ""
-        self._headers = header_block([(config.api_key_header or "x-api-key", key), *OUR_HEADERS])
+        self._keys = Keys(config, scheme(config), header_block(OUR_HEADERS))
+        self.discovers = self._keys.own is not None
 
     def speaks(self, model: str) -> Sequence[str]:
         """Name its own protocol."""
@@ -51,14 +51,14 @@ class Anthropic(Plain):
 
     async def models(self) -> Sequence[Model]:
         """Ask for all models."""
-        headers = self._headers + _VERSION
+        headers = self._keys.lines(()) + _VERSION
         return await self._api.models("anthropic", headers, model_list.read_page, "after_id")
 
     async def send(self, call: Call) -> Answer:
         """Send a request below the base URL; a client that names no version of the protocol gets the current one."""
-        if not self.discovers:
-            raise Unauthenticated("Authentication failed: No API key configured")
-        headers = self._headers if b"anthropic-version: " in call.headers else self._headers + _VERSION
+        headers = self._keys.lines(call.asked.headers if call.asked else ())
+        if b"anthropic-version: " not in call.headers:
+            headers += _VERSION
         return await self._api.send(call, headers)
 
     def failure(self, error: Failed) -> NexusError:

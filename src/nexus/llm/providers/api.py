@@ -17,6 +17,7 @@ from nexus.errors import (
     UpstreamUnreachable,
 )
 from nexus.http import client, connect
+from nexus.http.headers import Rules, merge
 from nexus.llm.canonical import Model
 from nexus.llm.providers.base import Answer, Call
 
@@ -35,16 +36,20 @@ class Api:
         self._prefix = urlsplit(base_url).path.rstrip("/")
         self._query = "&".join(f"{quote(key)}={quote(value)}" for key, value in config.query.items()).encode()
         self._pool = _pool(base_url, config)
+        self._rules = Rules.of(config)
 
     async def send(self, call: Call, headers: bytes) -> Answer:
-        """Send a request with these header lines and those of the call."""
+        """Send a request with these header lines and those of the call; what a rule sets takes their place."""
         target = (self._prefix + call.path).encode()
         if self._query or call.query:
             target += b"?" + b"&".join(part for part in (self._query, call.query) if part)
+        headers += call.headers
+        if self._rules is not None and call.asked is not None:
+            headers = merge(headers, self._rules.apply(call.asked.headers, call.asked.model))
         if call.content_type:
             headers += b"content-type: " + call.content_type + b"\r\n"
         try:
-            return await self._pool.request(call.method, target, headers + call.headers, call.body)
+            return await self._pool.request(call.method, target, headers, call.body)
         except client.Failed as error:
             raise self.failure(error, stream=call.stream) from error
 

@@ -32,6 +32,15 @@ class Answer(Protocol):
     def close(self) -> None: ...
 
 
+class Asked(msgspec.Struct, frozen=True, gc=False):
+    """Who asks, and for what: what header rules and keys are chosen by."""
+
+    headers: Sequence[tuple[bytes, bytes]]
+    """All of the client's, lower-case names."""
+    model: str
+    """As the client wrote it, without the provider's name."""
+
+
 class Call(msgspec.Struct, frozen=True, gc=False):
     """One request as it leaves us: below the provider's base URL, everything but address and signature."""
 
@@ -44,6 +53,8 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     stream: bool = False
     headers: bytes = b""
     """Lines of the client's headers that are part of its protocol."""
+    asked: Asked | None = None
+    """None where the gateway asks on its own account."""
 
 
 class Provider(Protocol):

@@ -244,5 +244,4 @@ def _keyring(identity: str | aws.Keys | None, session: aws.Session | None) -> aw
 
 def _betas(config: BedrockConfig) -> frozenset[str] | None:
     """Read which betas of the Messages API go on to Bedrock; None for those it is known to take."""
-    given: object = getattr(config, "betas", None)
-    return None if given is None else frozenset(msgspec.convert(given, list[str]))
+    return None if config.betas is None else frozenset(config.betas)

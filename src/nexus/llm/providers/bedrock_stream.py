@@ -27,7 +27,7 @@ Write = Callable[[Message], bytes]
 
 
 class _Chunk(msgspec.Struct):
-    bytes: bytes
+    event: bytes | None = msgspec.field(name="bytes", default=None)
 
 
 class _Typed(msgspec.Struct):
@@ -139,7 +139,8 @@ def write_anthropic(message: Message) -> bytes:
     if message.text(":event-type") != "chunk":
         return _write_failure(message)
     try:
-        event = _decode_chunk(message.payload).bytes
+        held = _decode_chunk(message.payload).event
+        event = message.payload if held is None else held  # stand-ins for Bedrock send it bare
         kind = _decode_type(event).type
     except (msgspec.MsgspecError, UnicodeDecodeError):
         raise Corrupt("a chunk of the stream holds no event") from None

@@ -66,7 +66,7 @@ class Google:
 
     async def send(self, call: Call) -> Answer:
         """Send a request below the base URL."""
-        return await self._api.send(call, self._keys.lines(()))
+        return await self._api.send(call, self._keys.lines(call.asked.headers if call.asked else ()))
 
     def failure(self, error: Failed) -> NexusError:
         """Say that the connection broke."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from nexus.config.llm import ProviderConfig
-from nexus.errors import NexusError, Unauthenticated
+from nexus.errors import NexusError
 from nexus.http.client import Failed, header_block
 from nexus.llm.canonical import Model
 from nexus.llm.protocols.base import Wire
@@ -14,6 +14,7 @@ from nexus.llm.protocols.openai.wire import ChatWire, Options
 from nexus.llm.protocols.responses.wire import ResponsesWire
 from nexus.llm.providers.api import OUR_HEADERS, Api
 from nexus.llm.providers.base import Answer, Call, Plain
+from nexus.llm.providers.keys import Keys, scheme
 
 _RESPONSES = ResponsesWire()
 _THINKS = re.compile(r"o\d|gpt-(?:[5-9]|\d\d)(?!.*chat)|codex")
@@ -30,12 +31,13 @@ class OpenAI(Plain):
         self.name = name
         base_url = (config.base_url or DEFAULT_BASE_URL).rstrip("/")
         # without a key the vendor refuses everything; a compatible server of one's own may well need none
-        self.discovers = config.api_key is not None or base_url != DEFAULT_BASE_URL
+        optional = base_url != DEFAULT_BASE_URL
+        self._keys = Keys(config, scheme(config), header_block(OUR_HEADERS), optional=optional)
+        self.discovers = self._keys.own is not None
         responses = config.responses if config.responses is not None else _is_vendor(base_url)
         self._speaks = ("openai", "embeddings", "responses") if responses else ("openai", "embeddings")
         self._wire = ChatWire(_options(base_url))
         self._api = Api("OpenAI", base_url, config)
-        self._headers = header_block([*_authorization(config), *OUR_HEADERS])
 
     def speaks(self, model: str) -> Sequence[str]:
         """Name the protocols of its API."""
@@ -50,13 +52,11 @@ class OpenAI(Plain):
 
     async def models(self) -> Sequence[Model]:
         """Ask for all models."""
-        return await self._api.models("openai", self._headers, model_list.read_page, "after")
+        return await self._api.models("openai", self._keys.lines(()), model_list.read_page, "after")
 
     async def send(self, call: Call) -> Answer:
         """Send a request below the base URL."""
-        if not self.discovers:
-            raise Unauthenticated("Authentication failed: No API key configured")
-        return await self._api.send(call, self._headers)
+        return await self._api.send(call, self._keys.lines(call.asked.headers if call.asked else ()))
 
     def failure(self, error: Failed) -> NexusError:
         """Say that the connection broke."""
@@ -87,10 +87,3 @@ def _is_vendor(base_url: str) -> bool:
     """Tell the addresses that are known to have the Responses API; others say so in the file."""
     host = urlsplit(base_url).hostname or ""
     return host == "api.openai.com" or host.endswith(".openai.azure.com")
-
-
-def _authorization(config: ProviderConfig) -> list[tuple[str, str]]:
-    if config.api_key is None:
-        return []
-    key = config.api_key.get_secret_value()
-    return [(config.api_key_header, key)] if config.api_key_header else [("authorization", f"Bearer {key}")]

@@ -121,6 +121,13 @@ async def test_events_invented_since_say_nothing_to_clients_of_the_messages_api(
     )
 
 
+async def test_events_that_are_in_no_chunk_are_taken_too() -> None:
+    assert (
+        await told(write_anthropic, event("chunk", {"type": "ping"}))
+        == b'event: ping\ndata: {"type":"ping"}\n\n'
+    )
+
+
 @pytest.mark.parametrize("inner", [b"", b"{}", b"[1]"])
 async def test_a_chunk_without_an_event_is_corrupt(inner: bytes) -> None:
     with pytest.raises(Corrupt):

@@ -140,6 +140,6 @@ def _read_result(node: Node) -> ToolResult:
 
 def _signed(before: AnyPart, call: ToolCall) -> ToolCall | None:
     """Give a call the signature that its vendor put on it, and that was handed out as an empty thought before it."""
-    if type(before) is not Thinking or before.text or not before.signature or before.origin == "anthropic":
+    if type(before) is not Thinking or before.text or before.origin != "google":
         return None
     return msgspec.structs.replace(call, signature=before.signature, origin=before.origin)

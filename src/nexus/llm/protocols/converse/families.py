@@ -8,7 +8,8 @@ import re
 
 from nexus.llm.canonical import Effort
 
-_AREAS = frozenset(("us", "eu", "apac", "jp", "au", "ca", "us-gov", "global"))
+_AREAS = frozenset(("apac", "us-gov", "global"))
+"""Of inference profiles; all others, such as `eu` and `jp`, have two letters, which no vendor has."""
 _CLAUDE = re.compile(r"anthropic\.claude-(?:[a-z]+-)*v?(\d)(?:[-.](\d{1,2})(?!\d))?")
 _NEWEST = (99, 0)
 _TOOL = ("anthropic.", "amazon.nova", "cohere.", "meta.", "deepseek.", "ai21.jamba")
@@ -35,7 +36,7 @@ def base_model(model: str) -> str:
     """Give the vendor's model that an id, an inference profile or an ARN stands for, as far as the name tells."""
     name = model.rpartition("/")[2] if model.startswith("arn:") else model
     area, dot, rest = name.partition(".")
-    return rest if dot and area in _AREAS else name
+    return rest if dot and (len(area) == 2 or area in _AREAS) else name
 
 
 def is_claude(base: str) -> bool:

@@ -32,8 +32,8 @@ def read_response(body: bytes, request: ChatRequest) -> ChatResponse:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise UpstreamGarbage("The upstream's answer is not a JSON object") from None
     choices = array_of(raw.get("choices"))
-    if raw.get("error") is not None and not choices:
-        raise stops.failure(raw["error"])
+    if not choices and (raw.get("error") or raw.get("object") == "error"):
+        raise stops.failure(raw.get("error") or raw)
     choice = loose.fields(choices[0]) if choices else {}
     if choice.get("error") is not None:
         raise stops.failure(choice["error"])

@@ -64,6 +64,8 @@ class _Delta(msgspec.Struct, gc=False):
 class _Choice(msgspec.Struct, gc=False):
     index: int | None = None
     delta: _Delta | None = None
+    message: _Delta | None = None
+    """In place of a delta, where a server that cannot stream tells all at once."""
     finish_reason: str | None = None
     logprobs: Json = None
     stop_reason: Json = None
@@ -151,8 +153,11 @@ class ChatStreamReader:
 
     def _remember(self, payload: bytes) -> None:
         """Keep what a chunk beside the answer says, such as a moderation, and the first chunk did not."""
+        raw = _decode_all(payload)
+        if raw.get("object") == "error":  # vLLM
+            raise stops.failure(raw)
         known: Extras = self._started.extras if self._started else {}
-        extras = answers.extras_of(_decode_all(payload))
+        extras = answers.extras_of(raw)
         self._extras.update((name, value) for name, value in extras.items() if known.get(name) != value)
 
     def end(self) -> Sequence[Event]:
@@ -181,8 +186,8 @@ class ChatStreamReader:
     def _read_choice(self, choice: _Choice, events: list[Event]) -> None:
         if choice.error:
             raise stops.failure(choice.error)
-        if choice.delta is not None:
-            self._grow(choice.delta, choice.logprobs, events)
+        if (delta := choice.delta or choice.message) is not None:
+            self._grow(delta, choice.logprobs, events)
         if choice.finish_reason:
             if choice.finish_reason == "error":
                 raise UpstreamFailed("The upstream ended its answer with an error")

@@ -16,7 +16,8 @@ ARN = "arn:aws:bedrock:us-east-1:123456789012:"
         (f"{ARN}inference-profile/jp.anthropic.claude-haiku-4-5-v1:0", "anthropic.claude-haiku-4-5-v1:0"),
         ("arn:aws-us-gov:bedrock:us-gov-west-1::foundation-model/meta.llama3-8b-v1:0", "meta.llama3-8b-v1:0"),
         (f"{ARN}application-inference-profile/abc123", "abc123"),
-        ("usual.thing", "usual.thing"),
+        ("ca.amazon.nova-lite-v1:0", "amazon.nova-lite-v1:0"),
+        ("zai.glm-4.7-flash", "zai.glm-4.7-flash"),
         ("", ""),
     ],
 )

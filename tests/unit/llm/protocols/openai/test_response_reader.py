@@ -166,6 +166,7 @@ def test_a_call_without_a_name_is_garbage() -> None:
     "body",
     [
         {"error": {"message": "no", "code": 400}},
+        {"object": "error", "message": "no", "type": "invalid_request_error", "code": 400},
         {
             "choices": [
                 {"error": {"message": "no", "type": "invalid_request_error"}, "finish_reason": "error"}

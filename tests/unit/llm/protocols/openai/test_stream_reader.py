@@ -343,13 +343,14 @@ def test_the_signature_of_a_call_is_read_whenever_it_comes() -> None:
 
 
 def test_ids_are_made_alike_for_the_same_stream_and_otherwise_for_the_next_step() -> None:
-    def id_of(request: ChatRequest) -> str:
-        part = whole(calls(piece("f", A)), TOOLS, request=request).parts[0]
+    def id_of(request: ChatRequest, **head: str) -> str:
+        part = whole(calls(piece("f", A), **head), TOOLS, request=request).parts[0]
         assert isinstance(part, ToolCall)
         return part.id
 
     later = msgspec.structs.replace(REQUEST, turns=[Turn("user", [])])
     assert id_of(REQUEST) == id_of(REQUEST) != id_of(later)
+    assert id_of(REQUEST) != id_of(REQUEST, id="chatcmpl-2")
 
 
 COUNTS = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
@@ -437,6 +438,17 @@ def test_a_failure_told_in_the_stream_is_raised(error: object, message: str, kin
     failed = failing(chunk({"content": "a"}), msgspec.json.encode({"error": error}))
     assert isinstance(failed, UpstreamFailed)
     assert (str(failed), failed.kind) == (message, kind)
+
+
+def test_a_failure_in_vllms_form_is_raised() -> None:
+    failed = failing(chunk({"content": "a"}), b'{"object":"error","message":"no","code":400}')
+    assert isinstance(failed, UpstreamFailed)
+    assert (str(failed), failed.kind) == ("no", "invalid_request_error")
+
+
+def test_a_whole_message_in_place_of_a_delta_is_read() -> None:
+    choice = {"index": 0, "message": {"role": "assistant", "content": "a"}, "finish_reason": "stop"}
+    assert whole(msgspec.json.encode({**HEAD, "choices": [choice]})).parts == [Text(text="a")]
 
 
 def test_a_choice_that_failed_is_raised() -> None:

@@ -1,0 +1,29 @@
+"""Everything that stands between a request and a route that is not for everybody, in order."""
+
+from nexus.auth import metadata
+from nexus.auth.client import identifier
+from nexus.auth.jwt import Verifier
+from nexus.config.server import ServerConfig
+from nexus.ratelimit.limiter import Limiter
+from nexus.server.asgi import App
+from nexus.server.middleware.auth import auth
+from nexus.server.middleware.client_ip import client_ip
+from nexus.server.middleware.identify import identify
+from nexus.server.middleware.limit import limit
+
+
+def guard(
+    app: App, config: ServerConfig, verifier: Verifier | None, limiter: Limiter, *, native: bool = False
+) -> App:
+    """Put around a route what the configuration asks for, and nothing it does not: address, token, identity, limits.
+
+    On a `native` route clients may have a vendor's own credentials in `Authorization`.
+    """
+    if limiter.limits_requests:
+        app = limit(app, limiter)
+    if config.client_identification.enabled:
+        app = identify(app, identifier(config.client_identification))
+    if config.oauth is not None and verifier is not None:
+        address = metadata.address(config.oauth.protected_resource)
+        app = auth(app, verifier, address, limiter, native=native)
+    return client_ip(app, config.client_ip)

@@ -1,0 +1,374 @@
+"""Requests that go through as they are: to Anthropic with the client's own key, and to providers the file opens for it.
+
+Nothing is read but the address and, of a message to Anthropic, whether it is one. Answers come back byte for byte; one that
+breaks off upstream breaks off here.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import NamedTuple
+from urllib.parse import unquote, unquote_to_bytes
+
+import msgspec
+
+from nexus.config.checks import PASSTHROUGH as PATH
+from nexus.config.llm import AnthropicProxy, ProviderConfig
+from nexus.config.server import ServerConfig
+from nexus.errors import (
+    BodyTooLarge,
+    Headers,
+    InvalidRequest,
+    MethodNotAllowed,
+    NexusError,
+    NotFound,
+    UnknownProvider,
+    UpstreamBroken,
+    UpstreamUnreachable,
+)
+from nexus.http.client import Failed, header_block
+from nexus.http.headers import CREDENTIALS, DENIED, Header, Rules, end_to_end, merge
+from nexus.llm.protocols.base import Surface
+from nexus.llm.protocols.fields import encode
+from nexus.llm.providers import anthropic, google, openai
+from nexus.llm.providers.api import OUR_HEADERS, Api
+from nexus.llm.providers.base import Answer, Call
+from nexus.llm.providers.keys import Keys, scheme
+from nexus.llm.surfaces import ANTHROPIC, OPENAI
+from nexus.server import connection
+from nexus.server.asgi import Receive, Scope, Send
+
+log = logging.getLogger(__name__)
+
+_BODY_IDLE = 60.0
+"""Seconds between two pieces of a request body."""
+_JSON = b"application/json"
+_OURS = header_block(OUR_HEADERS)
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+_READ = ("GET", "HEAD")
+_MESSAGES = "/v1/messages"
+_PROXIED = (
+    (re.compile(f"{_MESSAGES}(?:/count_tokens)?"), ("POST",)),
+    (re.compile("/v1/models(?:/[^/]+)?"), _READ),
+    (re.compile("/v1/files"), (*_READ, "POST")),
+    (re.compile("/v1/files/[^/]+"), (*_READ, "DELETE")),
+    (re.compile("/v1/files/[^/]+/content"), _READ),
+)
+_NOT_PLAIN = re.compile(
+    r"//|\\|/\.{1,2}(?=[/;]|$)|%(?![0-9a-f]{2})|%(?:[01].|2[ef5]|5c|7f|c[01])", re.IGNORECASE
+)
+"""What two programs may read as two different paths: dots, slashes and controls in disguise, and what escapes an escape."""
+_VENDORS = {
+    "openai": ("OpenAI", openai.DEFAULT_BASE_URL),
+    "anthropic": ("Anthropic", anthropic.DEFAULT_BASE_URL),
+    "google": ("Google", google.DEFAULT_BASE_URL),
+}
+_KEYS_IN_URLS = {"google": frozenset((b"access_token", b"key"))}
+_BODY_HEADERS = frozenset((b"content-length", b"content-type"))
+_NOT_FOR_ANTHROPIC = _BODY_HEADERS | {b"cookie", b"x-provider-api-key"}
+_NOT_FOR_PROVIDERS = (
+    _BODY_HEADERS
+    | CREDENTIALS
+    | {
+        b"forwarded",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-port",
+        b"x-forwarded-proto",
+        b"x-real-ip",
+    }
+)
+_NOT_OF_THIS_ORIGIN = frozenset(
+    (
+        b"access-control-allow-credentials",
+        b"access-control-allow-headers",
+        b"access-control-allow-methods",
+        b"access-control-allow-origin",
+        b"access-control-expose-headers",
+        b"access-control-max-age",
+        b"alt-svc",
+        b"date",
+        b"strict-transport-security",
+    )
+)
+"""What an upstream says of its own address; a client would take it as said of ours."""
+_NOT_FOR_CLIENTS = _NOT_OF_THIS_ORIGIN | {
+    b"anthropic-organization-id",
+    b"openai-organization",
+    b"openai-project",
+    b"set-cookie",
+}
+"""What an upstream tells the owner of the key, besides."""
+
+
+class _Out(NamedTuple):
+    """A request ready to go, and which headers of its answer stay here."""
+
+    api: Api
+    call: Call
+    lines: bytes
+    withheld: Collection[bytes]
+
+
+class Proxy:
+    """Anthropic's API below a path of ours, with the credentials of the client. https://platform.claude.com/docs/en/api/overview."""
+
+    surface: Surface = ANTHROPIC
+
+    def __init__(self, config: AnthropicProxy, *, max_body: int, withheld: Collection[bytes] = ()) -> None:
+        self._base = config.path
+        self._max_body = max_body
+        self._withheld = _NOT_FOR_ANTHROPIC.union(withheld)
+        self._api = Api("Anthropic", config.base_url, ProviderConfig(type="anthropic"))
+
+    def claims(self, path: str) -> int:
+        """Tell how much of a path says that it belongs here; 0 where nothing does."""
+        return len(self._base) if path == self._base or path.startswith(f"{self._base}/") else 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["method"] == "HEAD" and scope["path"].rstrip("/") == self._base:
+            await _tell(send, 200, [], b"", b"")  # clients ask so whether anybody is there
+            return
+        await _serve(scope, receive, send, self._prepare, _write_proxy_error)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        self._api.close()
+
+    async def _prepare(self, scope: Scope, receive: Receive) -> _Out:
+        path = plain(scope["raw_path"].decode("ascii").removeprefix(self._base))
+        methods = next((allowed for known, allowed in _PROXIED if known.fullmatch(path)), None)
+        if methods is None:
+            raise NotFound(f"No endpoint at {scope['path']}")
+        if scope["method"] not in methods:
+            raise MethodNotAllowed(", ".join(methods))
+        withheld, content_type = self._withheld, _content_type(scope)
+        if path == _MESSAGES:
+            body = await _message(scope, receive, self._max_body, content_type)
+            withheld, content_type = withheld | DENIED, _JSON
+        else:
+            body = await _read(scope, receive, self._max_body)
+        call = Call("", scope["method"].encode(), path, body, content_type, scope["query_string"])
+        lines = merge(_OURS, end_to_end(scope["headers"], withheld))
+        return _Out(self._api, call, lines, _NOT_OF_THIS_ORIGIN)
+
+
+class Passthrough:
+    """Every provider the file opens, below its name: any path, any method, the gateway's key instead of the client's."""
+
+    surface: Surface = OPENAI
+
+    def __init__(
+        self, providers: Mapping[str, ProviderConfig], *, max_body: int, withheld: Collection[bytes] = ()
+    ) -> None:
+        self._max_body = max_body
+        self._opened = {
+            name: _Opened(config, withheld) for name, config in providers.items() if config.passthrough
+        }
+
+    def claims(self, path: str) -> int:
+        """Tell how much of a path says that it belongs here; 0 where nothing does."""
+        return len(PATH) if self._opened and path.startswith(f"{PATH}/") else 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        raw: str = scope["raw_path"].decode("ascii")
+        segment, slash, rest = raw.removeprefix(f"{PATH}/").partition("/")
+        name = unquote(segment)
+        opened = self._opened.get(name)
+
+        async def prepare(scope: Scope, receive: Receive) -> _Out:
+            if opened is None or not slash:
+                raise UnknownProvider(name)
+            return await opened.prepare(scope, receive, plain(f"/{rest}"), self._max_body)
+
+        surface = opened.surface if opened is not None else self.surface
+        await _serve(scope, receive, send, prepare, surface.write_error)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for opened in self._opened.values():
+            opened.api.close()
+
+
+class _Opened:
+    """One provider that may be reached so."""
+
+    def __init__(self, config: ProviderConfig, withheld: Collection[bytes]) -> None:
+        label, vendors_own = _VENDORS[config.type]
+        base_url = (config.base_url or vendors_own).rstrip("/")
+        self.api = Api(label, base_url, config)
+        self.surface = ANTHROPIC if config.type == "anthropic" else OPENAI
+        signing = scheme(config)
+        compatible = config.type == "openai" and base_url != vendors_own
+        self._keys = Keys(config, signing, _OURS, optional=compatible)
+        self._rules = Rules.of(config)
+        self._withheld = _NOT_FOR_PROVIDERS.union(withheld, (signing.header.lower().encode(),))
+        fixed = frozenset(name.encode() for name in config.query)
+        self._parameters = fixed | _KEYS_IN_URLS.get(config.type, frozenset())
+
+    async def prepare(self, scope: Scope, receive: Receive, path: str, max_body: int) -> _Out:
+        """Put the gateway's key where the client's was."""
+        if scope["method"] not in _METHODS:
+            raise MethodNotAllowed(", ".join(_METHODS))
+        lines = self._lines(scope["headers"])
+        body = await _read(scope, receive, max_body)
+        query = self._query(scope["query_string"])
+        call = Call("", scope["method"].encode(), path, body, _content_type(scope), query)
+        return _Out(self.api, call, lines, _NOT_FOR_CLIENTS)
+
+    def _lines(self, client: Sequence[Header]) -> bytes:
+        """Write the headers: what a rule sets wins, then the client's, then ours; the key is never the client's."""
+        headers = end_to_end(client, self._withheld)
+        if self._rules is not None:
+            headers = self._rules.apply(client, begun=headers)
+        return merge(self._keys.lines(client), headers)
+
+    def _query(self, query: bytes) -> bytes:
+        """Take out the parameters that are not the client's to set."""
+        if not query or not self._parameters:
+            return query
+        parts = query.split(b"&")
+        return b"&".join(
+            part for part in parts if unquote_to_bytes(part.partition(b"=")[0]) not in self._parameters
+        )
+
+
+def private_headers(server: ServerConfig) -> frozenset[bytes]:
+    """Name the headers clients send for the gateway alone: the proof that no page forged them, and who they are."""
+    names = [server.csrf.header_name]
+    if server.client_identification.enabled:
+        sources = (server.client_identification.client_id, server.client_identification.group_id)
+        names += [source.http_header for source in sources if source is not None and source.http_header]
+    return frozenset(name.lower().encode() for name in names)
+
+
+_Prepare = Callable[[Scope, Receive], Awaitable[_Out]]
+_WriteError = Callable[[NexusError], tuple[int, bytes, bytes]]
+
+
+async def _serve(
+    scope: Scope, receive: Receive, send: Send, prepare: _Prepare, write_error: _WriteError
+) -> None:
+    client: connection.Connection | None = scope.get("extensions", {}).get(connection.EXTENSION)
+    if client is not None:
+        client.watch(asyncio.current_task())
+    try:
+        try:
+            out = await prepare(scope, receive)
+            answer = await out.api.send(out.call, out.lines)
+        except NexusError as error:
+            status, content_type, body = write_error(error)
+            await _tell(send, status, error.headers, content_type, body)
+            return
+        headers = end_to_end(answer.headers, out.withheld)
+        await _pass_back(answer, headers, send, client, head=scope["method"] == "HEAD")
+    finally:
+        if client is not None:
+            client.watch(None)
+
+
+async def _pass_back(
+    answer: Answer, headers: Headers, send: Send, client: connection.Connection | None, *, head: bool
+) -> None:
+    try:
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        while not head and (piece := await answer.next()) != b"":
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+    except Failed as failure:
+        log.warning("an answer broke off: %s", failure)
+        if client is None:
+            raise
+        client.cut()
+        return
+    finally:
+        answer.close()  # of the answer to a HEAD, too: it looks like one whose body never comes
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _tell(send: Send, status: int, headers: Headers, content_type: bytes, body: bytes) -> None:
+    about = [(b"content-type", content_type)] if content_type else []
+    about.append((b"content-length", b"%d" % len(body)))
+    await send({"type": "http.response.start", "status": status, "headers": [*headers, *about]})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _write_proxy_error(error: NexusError) -> tuple[int, bytes, bytes]:
+    status, message = error.status, str(error)
+    if isinstance(error, UpstreamUnreachable | UpstreamBroken):
+        log.warning("%s", error)
+        unreachable = isinstance(error, UpstreamUnreachable)
+        status, message = 500, "Could not " + ("connect to" if unreachable else "read response from")
+        message += " upstream API"
+    kinds = {404: "not_found_error", 413: "request_too_large"}
+    kind = kinds.get(status) or ("invalid_request_error" if status < 500 else "api_error")
+    told = {"type": "error", "request_id": None, "error": {"type": kind, "message": message}}
+    return status, _JSON, encode(told)
+
+
+class _Message(msgspec.Struct):
+    model: str
+    messages: list[msgspec.Raw]
+    max_tokens: int
+
+
+_decode = msgspec.json.Decoder(_Message).decode
+
+
+async def _message(scope: Scope, receive: Receive, limit: int, content_type: bytes) -> bytes:
+    """Read the body of a message.
+
+    Raises:
+        InvalidRequest: it is none. The status is 400 for whatever is wrong with it.
+    """
+    if content_type.split(b";", 1)[0].strip().lower() != _JSON:
+        raise InvalidRequest("Unsupported Content-Type, expected: 'Content-Type: application/json'")
+    try:
+        body = await _read(scope, receive, limit)
+        _decode(body)
+    except BodyTooLarge as error:
+        raise InvalidRequest(str(error)) from None
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"Failed to parse request body: {error}") from None
+    except RecursionError:
+        raise InvalidRequest("Failed to parse request body: it is nested too deeply") from None
+    return body
+
+
+async def _read(scope: Scope, receive: Receive, limit: int) -> bytes:
+    """Read a body of at most `limit` bytes."""
+    if any(name == b"content-length" and int(value) > limit for name, value in scope["headers"]):
+        raise BodyTooLarge(limit)
+    parts: list[bytes] = []
+    size, more = 0, True
+    while more:
+        try:
+            async with asyncio.timeout(_BODY_IDLE):
+                message = await receive()
+        except TimeoutError:
+            raise InvalidRequest(f"The request body stopped for {_BODY_IDLE:g} seconds") from None
+        if message["type"] == "http.disconnect":
+            raise InvalidRequest("The request body ended early")
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > limit:
+            raise BodyTooLarge(limit)
+        more = message.get("more_body", False)
+    return b"".join(parts)
+
+
+def plain(path: str) -> str:
+    """Insist on a path below a base that every program on the way reads alike.
+
+    Raises:
+        InvalidRequest: it is not.
+    """
+    if _NOT_PLAIN.search(path):
+        raise InvalidRequest("The path must be plain: no dot segments, no empty ones, none of it in disguise")
+    return path
+
+
+def _content_type(scope: Scope) -> bytes:
+    return next((value for name, value in scope["headers"] if name == b"content-type"), b"")
