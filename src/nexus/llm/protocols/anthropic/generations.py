@@ -1,4 +1,4 @@
-"""What the generations of Claude can be told. A model of unknown name counts as one of the newest.
+"""What the generations of Claude can be told. One without a number counts as new, a model of another name as an old one.
 
 https://platform.claude.com/docs/en/about-claude/models/overview
 """
@@ -7,12 +7,16 @@ import re
 
 _NAME = re.compile(r"claude-(?:(?:opus|sonnet|haiku|[a-z]+)-)?(\d)(?:[-.](\d{1,2})(?!\d))?")
 _NEWEST = (99, 0)
+_OTHER = (4, 0)
+"""Servers that only speak the protocol know what it has had for long."""
 
 
 def generation(model: str) -> tuple[int, int]:
     """Read the version out of a name such as `claude-opus-4-6` or `claude-3-5-sonnet-20241022`."""
     found = _NAME.search(model)
-    return (int(found[1]), int(found[2] or 0)) if found else _NEWEST
+    if found is not None:
+        return int(found[1]), int(found[2] or 0)
+    return _NEWEST if "claude" in model else _OTHER
 
 
 def thinks(model: str) -> bool:
