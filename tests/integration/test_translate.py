@@ -296,21 +296,6 @@ async def test_a_stream_that_fails_says_so_and_ends(broken: Told) -> None:
         assert msgspec.json.decode(error.removeprefix(b"data: "))["error"]["message"]
 
 
-async def test_a_client_that_leaves_ends_the_call_upstream() -> None:
-    gate = asyncio.Event()
-    told = Told(content_type="text/event-stream", pieces=(*CLAUDE_STREAM[:3], gate))
-    async with upstream(lambda _: told) as up, gateway(toml(up.url, "anthropic")) as nexus:
-        reader, writer = await asyncio.open_connection("127.0.0.1", nexus.port)
-        body = ask(stream=True)
-        head = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-        writer.write(head.encode() + body)
-        await reader.readuntil(b"H\xc3\xa9")
-        begun = asyncio.get_running_loop().time()
-        writer.close()
-        await up.left.wait()
-        assert asyncio.get_running_loop().time() - begun < 0.1
-
-
 async def test_silence_is_filled_in_the_protocol_of_the_client() -> None:
     gate = asyncio.Event()
     told = Told(content_type="text/event-stream", pieces=(GPT_STREAM[0], gate, *GPT_STREAM[1:]))
