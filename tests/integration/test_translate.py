@@ -334,6 +334,39 @@ async def test_the_same_request_is_the_same_bytes_upstream() -> None:
         assert b'{"type":"object","z":1,"a":2}' in first
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_tool_keeps_its_name_however_long(stream: bool) -> None:
+    name = "mcp__" + "server_" * 12 + "tool"
+    tool = {"name": name, "input_schema": {"type": "object"}}
+    asked: list[str] = []
+
+    def script(one: Asked) -> Told:
+        sent: Any = one.json
+        asked.append(sent["tools"][0]["function"]["name"])
+        call = {"index": 0, "id": "c", "type": "function", "function": {"name": asked[-1], "arguments": "{}"}}
+        if stream:
+            choice = {
+                "index": 0,
+                "delta": {"role": "assistant", "tool_calls": [call]},
+                "finish_reason": "tool_calls",
+            }
+            return sse(
+                b"data: " + msgspec.json.encode({"id": "x", "choices": [choice]}) + b"\n\n", GPT_STREAM[-1]
+            )
+        choice = {
+            "index": 0,
+            "message": {"role": "assistant", "tool_calls": [call]},
+            "finish_reason": "tool_calls",
+        }
+        return Told(pieces=(msgspec.json.encode({"id": "x", "choices": [choice]}),))
+
+    async with upstream(script) as up, gateway(toml(up.url, "openai")) as nexus:
+        answer = await nexus.ask("POST", MESSAGES, ask(max_tokens=9, tools=[tool], stream=stream))
+        assert len(asked[0]) == 64
+        assert f'"name":"{name}"'.encode() in answer.body
+        assert asked[0].encode() not in answer.body
+
+
 async def test_tokens_are_counted_by_a_provider_that_can() -> None:
     async with (
         upstream(lambda _: Told(pieces=(b'{"input_tokens":14}',))) as up,

@@ -10,10 +10,22 @@ from nexus.errors import NexusError, Unrepresentable
 from nexus.http import frames
 from nexus.http.client import Failed
 from nexus.llm import reply
-from nexus.llm.canonical import ChatResponse, Event, Loss, PartDelta, Started, Stopped, Usage
+from nexus.llm.canonical import (
+    AnyPart,
+    ChatResponse,
+    Event,
+    Loss,
+    PartDelta,
+    PartOpened,
+    Started,
+    Stopped,
+    ToolCall,
+    Usage,
+)
 from nexus.llm.protocols.base import Inbound, StreamReader, StreamWriter, Wire
 from nexus.llm.protocols.folding import fold, unfold
 from nexus.llm.protocols.losses import write_header
+from nexus.llm.protocols.tool_names import shorten_all
 from nexus.llm.providers.base import Answer, Call, Provider
 from nexus.llm.reply import Reply, json_reply
 from nexus.llm.routing import Route
@@ -83,7 +95,8 @@ class Translation:
         self._asked = self.request.model
         """The name the client asked with, which answers carry."""
         self.request.model = model
-        self.payload, losses = wire.write_request(self.request)
+        self._sent, self._long_names = shorten_all(self.request, wire.longest_tool_name)
+        self.payload, losses = wire.write_request(self._sent)
         self.losses: list[Loss] = [*losses]
         self.usage: Usage | None = None
         """What the provider counted; known when the answer is complete."""
@@ -103,11 +116,11 @@ class Translation:
 
     def whole(self, body: bytes) -> bytes:
         """Write a whole answer."""
-        return self._write_whole(self._wire.read_response(body, self.request))
+        return self._write_whole(self._wire.read_response(body, self._sent))
 
     def whole_of_stream(self, body: bytes) -> bytes:
         """Write the whole answer that a provider gave as a stream without being asked to."""
-        reader, events = self._wire.read_stream(self.request), list[Event]()
+        reader, events = self._wire.read_stream(self._sent), list[Event]()
         for payload in frames.payloads(body):
             events += reader.read(payload)
         events += reader.end()
@@ -116,13 +129,13 @@ class Translation:
     def stream_of_whole(self, body: bytes) -> bytes:
         """Write the stream of an answer that a provider gave whole although asked for a stream."""
         writer = self._inbound.write_stream(self.request)
-        response = self._wire.read_response(body, self.request)
+        response = self._wire.read_response(body, self._sent)
         return b"".join([writer.write(self._ours(event)) for event in unfold(response)])
 
     async def stream(self, answer: Answer, keep_alive: bytes) -> AsyncGenerator[bytes]:
         """Write a stream event by event; one that fails on its way ends with the client's protocol's own event."""
         cutter = frames.Cutter()
-        reader, writer = self._wire.read_stream(self.request), self._inbound.write_stream(self.request)
+        reader, writer = self._wire.read_stream(self._sent), self._inbound.write_stream(self.request)
         written: list[bytes] = []
         try:
             while (piece := await answer.next()) != b"":
@@ -161,6 +174,7 @@ class Translation:
                 model=self._asked,
                 id=response.id or self._new_id(),
                 created=response.created or int(time.time()),
+                parts=[self._with_its_name(part) for part in response.parts],
             ),
             self.request,
         )
@@ -180,8 +194,16 @@ class Translation:
             case Stopped():
                 self.usage = event.usage
                 return event
+            case PartOpened(index, part) if self._long_names:
+                return PartOpened(index, self._with_its_name(part))
             case _:
                 return event
+
+    def _with_its_name(self, part: AnyPart) -> AnyPart:
+        """Give a call the name the client knows its tool by."""
+        if not isinstance(part, ToolCall):
+            return part
+        return msgspec.structs.replace(part, name=self._long_names.get(part.name, part.name))
 
     def _new_id(self) -> str:
         return f"{_ID_PREFIXES.get(self._provider.kind, 'nexus-')}{uuid.uuid4()}"

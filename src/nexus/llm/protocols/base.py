@@ -91,6 +91,11 @@ class Wire(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def longest_tool_name(self) -> int:
+        """Characters the name of a tool may have."""
+        ...
+
     def target(self, model: str, *, stream: bool) -> tuple[str, bytes]:
         """Give path and query, below the base URL of a provider."""
         ...

@@ -29,9 +29,15 @@ def cache_marks(request: ChatRequest, why: str) -> Iterator[Loss]:
         if tool.cache is not None:
             yield Loss(f"{tool.path}.cache_control", why)
     for turn in request.turns:
-        for part in turn.parts:
-            if part.cache is not None:
-                yield Loss(f"{part.path}.cache_control", why)
+        yield from _marks_of(turn.parts, why)
+
+
+def _marks_of(parts: Sequence[AnyPart], why: str) -> Iterator[Loss]:
+    for part in parts:
+        if part.cache is not None:
+            yield Loss(f"{part.path}.cache_control", why)
+        if isinstance(part, ToolResult):
+            yield from _marks_of(part.content, why)
 
 
 def write_header(losses: Iterable[Loss]) -> bytes:

@@ -4,6 +4,8 @@ import re
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
+import msgspec
+
 from nexus.config.llm import ProviderConfig
 from nexus.errors import NexusError
 from nexus.http.client import Failed, header_block
@@ -18,6 +20,26 @@ from nexus.llm.providers.keys import Keys, scheme
 
 _RESPONSES = ResponsesWire()
 _THINKS = re.compile(r"o\d|gpt-(?:[5-9]|\d\d)(?!.*chat)|codex")
+# vLLM, llama.cpp, Ollama and LiteLLM take these, or pass over what they do not know
+_COMPATIBLE = Options(
+    max_tokens="max_tokens",
+    developer_role=False,
+    reasoning_field="reasoning_content",
+    top_k=True,
+    custom_tools=False,
+)
+# these refuse what they do not know
+_STRICT = Options(max_tokens="max_tokens", developer_role=False, custom_tools=False)
+_SERVERS = {
+    "openrouter.ai": msgspec.structs.replace(
+        _COMPATIBLE, reasoning_field="reasoning_details", cache_control=True
+    ),
+    "api.groq.com": msgspec.structs.replace(_STRICT, reasoning_field="reasoning"),
+    "api.deepseek.com": msgspec.structs.replace(_STRICT, reasoning_field="reasoning_content"),
+    "api.moonshot.ai": msgspec.structs.replace(_STRICT, reasoning_field="reasoning_content"),
+    "api.mistral.ai": _STRICT,
+    "api.x.ai": _STRICT,
+}
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 
 
@@ -68,19 +90,11 @@ class OpenAI(Plain):
 
 
 def _options(base_url: str) -> Options:
-    """Choose the words for a server by its address; what is not OpenAI's own gets those that everybody knows."""
+    """Choose the words for a server by its address; one of one's own gets those that all of them know."""
     if _is_vendor(base_url):
         return Options()
     host = urlsplit(base_url).hostname or ""
-    thoughts = "reasoning_details" if host.endswith("openrouter.ai") else "reasoning_content"
-    return Options(
-        max_tokens="max_tokens",
-        developer_role=False,
-        reasoning_field=thoughts,
-        cache_control=host.endswith("openrouter.ai"),
-        top_k=True,
-        custom_tools=False,
-    )
+    return next((options for end, options in _SERVERS.items() if host.endswith(end)), _COMPATIBLE)
 
 
 def _is_vendor(base_url: str) -> bool:

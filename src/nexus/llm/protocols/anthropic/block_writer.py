@@ -67,7 +67,7 @@ def _write(part: AnyPart, losses: list[Loss], *, own: bool) -> dict[str, Json] |
                 "type": "tool_use",
                 "id": part.id,
                 "name": part.name,
-                "input": _input(part),
+                "input": write_input(part),
             }
         case ToolResult():
             return _write_result(part, losses, own=own)
@@ -88,15 +88,20 @@ def _write_text(part: Text, *, own: bool) -> dict[str, Json] | None:
 
 
 def _write_thinking(part: Thinking, losses: list[Loss]) -> dict[str, Json] | None:
-    if part.origin in _VENDORS and part.redacted:
+    if not is_signed(part):
+        losses.append(Loss(part.path, "Claude takes back only thoughts that it signed"))
+        return None
+    if part.redacted:
         return {"type": "redacted_thinking", "data": part.redacted}
-    if part.origin in _VENDORS and part.signature:
-        return {"type": "thinking", "thinking": part.text, "signature": part.signature}
-    losses.append(Loss(part.path, "Claude takes back only thoughts that it signed"))
-    return None
+    return {"type": "thinking", "thinking": part.text, "signature": part.signature}
 
 
-def _input(part: ToolCall) -> Json:
+def is_signed(part: Thinking) -> bool:
+    """Tell whether Claude takes a thought back."""
+    return part.origin in _VENDORS and bool(part.redacted or part.signature)
+
+
+def write_input(part: ToolCall) -> Json:
     """Write the arguments of a call; they have to be an object."""
     if part.custom:
         return msgspec.Raw(custom_tools.arguments_of(part.arguments).encode())

@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-import msgspec
-
 from nexus.llm.canonical import (
     AnyPart,
     ChatResponse,
@@ -17,6 +15,7 @@ from nexus.llm.canonical import (
     ToolCall,
     ToolResult,
 )
+from nexus.llm.protocols.anthropic.block_writer import write_input
 from nexus.llm.protocols.anthropic.citations import write_citations
 from nexus.llm.protocols.anthropic.stops import write_stop
 from nexus.llm.protocols.anthropic.usage import write_usage
@@ -53,6 +52,9 @@ def write_blocks(parts: Sequence[AnyPart], losses: list[Loss], *, own: bool) -> 
             losses.append(
                 Loss(f"response.content.{number}", f"the Anthropic protocol has no words for {_kind(part)}")
             )
+        if isinstance(part, Text) and len(write_citations(part.citations)) < len(part.citations):
+            path = f"response.content.{number}.citations"
+            losses.append(Loss(path, "a source without an address has no form in the Anthropic protocol"))
         blocks += written
     return blocks
 
@@ -77,7 +79,7 @@ def write_part(part: AnyPart, *, own: bool = False) -> list[dict[str, Json]]:
                 "type": "tool_use",
                 "id": part.id,
                 "name": part.name,
-                "input": msgspec.Raw((part.arguments.strip() or "{}").encode()),
+                "input": write_input(part),
             }
             return [*write_signature(part), {**called, **part.extras} if own else called]
         case Opaque() if part.protocol == "anthropic":

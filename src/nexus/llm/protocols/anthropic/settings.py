@@ -1,7 +1,20 @@
 """The settings of a Messages request, with the rules of each generation of models."""
 
-from nexus.llm.canonical import ChatRequest, Effort, Json, Loss, Reasoning
+from itertools import takewhile
+
+from nexus.llm.canonical import (
+    AnyPart,
+    ChatRequest,
+    Effort,
+    Json,
+    Loss,
+    Reasoning,
+    Text,
+    Thinking,
+    ToolResult,
+)
 from nexus.llm.protocols.anthropic import generations
+from nexus.llm.protocols.anthropic.block_writer import is_signed
 from nexus.llm.protocols.node import object_of
 from nexus.llm.protocols.reasoning import budget_of, nearest
 
@@ -80,12 +93,16 @@ def _write_reasoning(request: ChatRequest, body: dict[str, Json], losses: list[L
     if not generations.thinks(request.model):
         losses.append(Loss(wanted.path or "reasoning", f"{request.model} does not think before it answers"))
         return 0
+    forced = request.tool_choice is not None and request.tool_choice.mode in ("required", "one")
+    if forced:
+        losses.append(Loss(wanted.path or "reasoning", "it cannot think where it has to call a tool"))
     if generations.adapts(request.model):
-        body["thinking"] = _displayed({"type": "adaptive"}, wanted)
+        if not forced:
+            body["thinking"] = _displayed({"type": "adaptive"}, wanted)
         if wanted.effort is not None:
             body["output_config"] = {"effort": nearest(wanted.effort, _EFFORTS)}
         return 0
-    return _write_budget(request, wanted, body, losses)
+    return 0 if forced else _write_budget(request, wanted, body, losses)
 
 
 def _write_budget(request: ChatRequest, wanted: Reasoning, body: dict[str, Json], losses: list[Loss]) -> int:
@@ -94,10 +111,32 @@ def _write_budget(request: ChatRequest, wanted: Reasoning, body: dict[str, Json]
     if room is not None and room <= _MIN_BUDGET:
         losses.append(Loss(wanted.path or "reasoning", f"{room} tokens leave no room to think"))
         return 0
+    if _lacks_thoughts(request):
+        why = "the thoughts before the last call are gone, without which it cannot think on"
+        losses.append(Loss(wanted.path or "reasoning", why))
+        return 0
     # what a client of another protocol allows is for thoughts and answer together, as it is here
     budget = max(_MIN_BUDGET, budget if room is None else min(budget, room * 4 // 5))
     body["thinking"] = _displayed({"type": "enabled", "budget_tokens": budget}, wanted)
     return budget
+
+
+def _lacks_thoughts(request: ChatRequest) -> bool:
+    """Tell whether the model is to go on from calls it made without a signed thought, which it would refuse.
+
+    https://platform.claude.com/docs/en/build-with-claude/extended-thinking
+    """
+    turns = [turn for turn in request.turns if turn.role in ("user", "assistant")]
+    last = list(takewhile(lambda turn: turn.role == "user", reversed(turns)))
+    if not any(isinstance(part, ToolResult) for turn in last for part in turn.parts):
+        return False
+    answers = takewhile(lambda turn: turn.role == "assistant", reversed(turns[: len(turns) - len(last)]))
+    said = [part for turn in reversed(list(answers)) for part in turn.parts if not _is_left_out(part)]
+    return bool(said) and not isinstance(said[0], Thinking)
+
+
+def _is_left_out(part: AnyPart) -> bool:
+    return (isinstance(part, Thinking) and not is_signed(part)) or (isinstance(part, Text) and not part.text)
 
 
 def _write_own_reasoning(wanted: Reasoning, body: dict[str, Json]) -> int:

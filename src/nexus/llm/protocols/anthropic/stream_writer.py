@@ -44,6 +44,8 @@ class StreamWriter:
         """The part whose block is being written."""
         self._part: AnyPart | None = None
         self._grown = False
+        self._signature = ""
+        """Of the open thought: clients take it in one piece, and a seal is for the whole."""
         self._prefix = b""
         """What all further deltas of the block begin with."""
         self._waiting: dict[int, list[Event]] = {}
@@ -96,7 +98,7 @@ class StreamWriter:
 
     def _begin(self, event: PartOpened) -> bytes:
         part = event.part
-        self._open, self._part, self._grown = event.index, part, False
+        self._open, self._part, self._grown, self._signature = event.index, part, False, ""
         blocks = write_part(part, own=self._own)
         if not blocks:
             return b""  # this protocol has no words for it
@@ -138,9 +140,7 @@ class StreamWriter:
         if event.text:
             self._grown = True
             written = self._prefix + _text(event.text) + b"}}\n\n"
-        if event.signature and isinstance(part, Thinking):
-            signature = seal(event.signature, part.origin, "anthropic")
-            written += self._delta({"type": "signature_delta", "signature": signature})
+        self._signature += event.signature
         if event.citation is not None and (citation := write_citation(event.citation)) is not None:
             written += self._delta({"type": "citations_delta", "citation": citation})
         return written
@@ -156,6 +156,9 @@ class StreamWriter:
         written = b""
         if isinstance(part, ToolCall) and not self._grown:
             written = self._prefix + b'"{}"}}\n\n'  # clients parse what the pieces add up to
+        if self._signature and isinstance(part, Thinking):
+            signature = seal(self._signature, part.origin, "anthropic")
+            written += self._delta({"type": "signature_delta", "signature": signature})
         written += _event("content_block_stop", {"index": self._next})
         self._next += 1
         return written

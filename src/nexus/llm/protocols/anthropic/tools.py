@@ -55,11 +55,11 @@ def write_tools(request: ChatRequest, losses: list[Loss]) -> list[Json]:
             else:
                 losses.append(Loss(tool.path, f"only {tool.protocol} runs {tool.kind}"))
         elif not allowed or tool.name in allowed:
-            written.append(_write_tool(tool))
+            written.append(_write_tool(tool, own=request.protocol == "anthropic"))
     return written
 
 
-def _write_tool(tool: FunctionTool | CustomTool) -> Json:
+def _write_tool(tool: FunctionTool | CustomTool, *, own: bool) -> Json:
     if isinstance(tool, CustomTool):
         tool = custom_tools.as_function(tool)
     written: dict[str, Json] = {"name": tool.name}
@@ -72,7 +72,7 @@ def _write_tool(tool: FunctionTool | CustomTool) -> Json:
         written["strict"] = False
     if tool.cache is not None:
         written["cache_control"] = write_cache(tool.cache)
-    return {**written, **tool.extras}
+    return {**written, **tool.extras} if own else written
 
 
 def _is_closed(schema: Json) -> bool:

@@ -18,6 +18,7 @@ class MessagesWire:
     """Writes requests to providers and reads their answers."""
 
     name = "anthropic"
+    longest_tool_name = 128
 
     def target(self, model: str, *, stream: bool) -> tuple[str, bytes]:
         """Give path and query."""

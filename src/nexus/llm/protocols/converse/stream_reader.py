@@ -36,6 +36,8 @@ from nexus.llm.protocols.node import array_of, object_of
 _CUT = "Bedrock ended the stream before the answer was complete"
 _KINDS = {"throttlingException": "rate_limit_error", "validationException": "invalid_request_error"}
 _NONE: tuple[Event, ...] = ()
+_UNANNOUNCED = ("", "text", "reasoningContent")
+"""Blocks whose beginning says nothing; Bedrock leaves it out, stand-ins for it do not."""
 
 
 class _BlockStart(msgspec.Struct, rename="camel"):
@@ -161,8 +163,8 @@ class StreamReader:
 
     def _begin(self, block: int, start: dict[str, Json]) -> Sequence[Event]:
         kind, content = next(iter(start.items()), ("", None))
-        if kind == "":
-            return _NONE  # a text: it begins with its first delta
+        if kind in _UNANNOUNCED:
+            return _NONE  # it begins with its first delta
         fields = object_of(content) or {}
         if kind != "toolUse" or fields.get("type") == "server_tool_use":
             self._open[block] = _Open(-1, "held", block={kind: fields})

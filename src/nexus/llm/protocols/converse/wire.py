@@ -20,6 +20,7 @@ class ConverseWire:
     """Writes requests to Bedrock and reads its answers."""
 
     name = "converse"
+    longest_tool_name = 64
 
     def __init__(self, base: str = "") -> None:
         self._base = base

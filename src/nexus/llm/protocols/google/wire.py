@@ -23,6 +23,7 @@ class GoogleWire:
     """Writes requests to providers and reads their answers."""
 
     name = "google"
+    longest_tool_name = 64
 
     def __init__(self, new_id: Callable[[], str] = _new_id) -> None:
         self._new_id = new_id

@@ -15,6 +15,7 @@ class ChatWire:
     """The half of the chat protocol that we speak to one server, in the way `options` tell."""
 
     name = PROTOCOL
+    longest_tool_name = 64
 
     def __init__(self, options: Options | None = None) -> None:
         self.options = options or Options()

@@ -17,6 +17,7 @@ class ResponsesWire:
     """Writes requests to providers and reads their answers."""
 
     name = NAME
+    longest_tool_name = 64
 
     def __init__(self, *, takes_unsigned: bool = False) -> None:
         """Speak to OpenAI; with `takes_unsigned` to a provider that takes back thoughts as plain text."""

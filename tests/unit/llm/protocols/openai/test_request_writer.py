@@ -104,6 +104,13 @@ def test_calls_follow_the_text_and_leave_content_null_without_one() -> None:
     assert alone == {"role": "assistant", "content": None, "refusal": "no", "tool_calls": written}
 
 
+def test_an_answer_that_was_spoken_or_empty_is_still_a_message() -> None:
+    spoken = Opaque(protocol="openai", kind="audio", raw={"id": "audio_1"})
+    said, nothing = messages(Turn("assistant", [spoken]), Turn("assistant", []))
+    assert said == {"role": "assistant", "content": None, "audio": {"id": "audio_1"}}
+    assert nothing == {"role": "assistant", "content": ""}
+
+
 def test_only_a_signature_of_ones_own_is_written() -> None:
     own = ToolCall(id="a", name="f", arguments="{}", signature="s", origin="openai")
     foreign = ToolCall(id="b", name="f", arguments="{}", signature="s", origin="google")

@@ -491,6 +491,15 @@ def test_sources_and_probabilities_belong_to_the_text() -> None:
     assert [(one.url, one.title, one.raw) for one in part.citations] == [("https://x", "X", annotation)]
 
 
+def test_the_probability_of_a_token_without_text_is_kept() -> None:
+    token: dict[str, Any] = {"token": "", "logprob": -0.1, "bytes": [226], "top_logprobs": []}
+    part = whole(chunk({"content": ""}, logprobs={"content": [token]}), chunk({"content": "a"}), STOP).parts[
+        0
+    ]
+    assert isinstance(part, Text)
+    assert (part.text, list(part.logprobs)) == ("a", [token])
+
+
 def test_pictures_and_sound_a_model_made_are_parts() -> None:
     picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
     events = read(
