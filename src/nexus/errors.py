@@ -11,6 +11,7 @@ NexusError                      status  type
 ├─ NotFound                     404     not_found_error
 │   ├─ UnknownModel
 │   └─ UnknownProvider
+├─ RateLimited                  429     rate_limit_error        in nexus.ratelimit, which raises it
 ├─ MethodNotAllowed             405     invalid_request_error
 ├─ NotReady                     503     api_error               + retry-after
 ├─ UpstreamError                mapped  the upstream answered with a failure; carries it whole

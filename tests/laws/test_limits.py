@@ -127,7 +127,7 @@ charges = st.lists(
     unique_by=lambda one: one[:2],
 )
 histories = st.lists(
-    st.tuples(st.sampled_from((0, 0, 1, 79, 300, 5_000, 61_000, 10**9)), charges), min_size=1, max_size=25
+    st.tuples(st.sampled_from((0, 0, 1, 79, 2_600, 5_000, 31_000, 10**9)), charges), min_size=1, max_size=25
 )
 
 
@@ -157,6 +157,26 @@ def test_memory_and_redis_decide_alike(
             await there.close()
 
     runner.run(run())
+
+
+def test_memory_and_redis_forget_slot_by_slot(shared: tuple[asyncio.Runner, str]) -> None:
+    runner, url = shared
+
+    async def run() -> list[list[int]]:
+        clock = Clock()
+        storage = {"type": "redis", "url": url, "key_prefix": f"{next(numbers)}:"}
+        there, here = RedisStore(RedisStorage.model_validate(storage), clock), MemoryStore(clock)
+        await there.start()
+        used: list[list[int]] = []
+        for _ in range(200):
+            clock.now += 700
+            charge = Charge("k", Window.of(5), LIMIT, 1)
+            said, told = await here.charge([charge]), await there.charge([charge])
+            used.append([*said.used, *told.used])
+        await there.close()
+        return used
+
+    assert runner.run(run()) == [[number, number] for number in (*range(1, 8), *[8] * 193)]
 
 
 def _charge(one: tuple[str, float, int, int | None], taken: dict[tuple[str, float], int]) -> Charge:

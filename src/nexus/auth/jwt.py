@@ -17,7 +17,7 @@ from joserfc.jwk import Key
 from joserfc.jws import JWSRegistry
 
 from nexus.auth.jwks import Http, Jwks, Keys, KeysUnavailable
-from nexus.config.auth import OAuthConfig
+from nexus.config.auth import IssuerConfig
 from nexus.context import Claims
 
 MAX_TOKEN = 16 * 1024
@@ -57,10 +57,10 @@ class Issuer(msgspec.Struct, frozen=True):
     hmac: bool = False
 
     @classmethod
-    def of(cls, config: OAuthConfig) -> "Issuer":
+    def of(cls, config: IssuerConfig) -> "Issuer":
         """Make one whose keys are at a URL."""
         jwks = Jwks(Http(config.url), config.poll_interval, time.monotonic)
-        return cls(jwks, config.expected_issuer, config.expected_audience)
+        return cls(jwks, config.expected_issuer, config.expected_audience, config.allow_hmac)
 
 
 class _Header(msgspec.Struct, frozen=True):

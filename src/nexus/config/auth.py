@@ -15,8 +15,8 @@ class ProtectedResource(Section):
     """Servers that issue tokens for it."""
 
 
-class OAuthConfig(Section):
-    """Require a bearer token on every request."""
+class IssuerConfig(Section):
+    """Somebody who issues tokens."""
 
     url: HttpUrl
     """Where the signing keys (JWKS) are."""
@@ -26,6 +26,15 @@ class OAuthConfig(Section):
     """Required `iss` of a token; any if unset."""
     expected_audience: str | None = None
     """Required member of a token's `aud`; any if unset."""
+    allow_hmac: Flag = False
+    """Believe tokens signed with a shared secret (HS256, HS384, HS512) among the keys."""
+
+
+class OAuthConfig(IssuerConfig):
+    """Require a bearer token on every request."""
+
+    issuers: tuple[IssuerConfig, ...] = ()
+    """Further issuers whose tokens are believed."""
     protected_resource: ProtectedResource
     """What the metadata document says about this server."""
 

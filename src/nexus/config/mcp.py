@@ -135,19 +135,49 @@ class HttpServer(McpServer):
     """Headers set on every request to it."""
 
 
+class ApiAuth(Section):
+    """What is sent to an API as its bearer token."""
+
+    token: SecretStr
+    """A fixed token."""
+
+
+class ApiServer(McpServer):
+    """An HTTP API whose operations become tools."""
+
+    openapi: str
+    """Its OpenAPI 3 document as JSON: a file, or a URL of the same origin as `base_url`."""
+    base_url: HttpUrl
+    """Where it is; what the document says of that is not believed."""
+    tls: McpTls | None = None
+    """TLS to the API."""
+    auth: ApiAuth | None = None
+    """Bearer token sent to it."""
+    headers: tuple[InsertRule, ...] = ()
+    """Headers set on every request to it."""
+
+
 def _kind(value: object) -> str:
-    stdio = isinstance(value, StdioServer) or (isinstance(value, dict) and "cmd" in value)
-    return "stdio" if stdio else "http"
+    if isinstance(value, StdioServer) or (isinstance(value, dict) and "cmd" in value):
+        return "stdio"
+    return (
+        "api" if isinstance(value, ApiServer) or (isinstance(value, dict) and "openapi" in value) else "http"
+    )
 
 
 def _one_kind(value: object) -> object:
-    if isinstance(value, dict) and {"cmd", "url"} <= cast("dict[str, object]", value).keys():
+    if (
+        isinstance(value, dict)
+        and len({"cmd", "url", "openapi"} & cast("dict[str, object]", value).keys()) > 1
+    ):
         raise ValueError("did not match any variant: a server has either `cmd` or `url`, not both")
     return cast("object", value)
 
 
 Server = Annotated[
-    Annotated[StdioServer, Tag("stdio")] | Annotated[HttpServer, Tag("http")],
+    Annotated[StdioServer, Tag("stdio")]
+    | Annotated[HttpServer, Tag("http")]
+    | Annotated[ApiServer, Tag("api")],
     Discriminator(_kind),
     BeforeValidator(_one_kind),
 ]

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from nexus.config.finding import Finding
-from nexus.config.llm import ProviderConfig
 from nexus.config.path import Path
 from nexus.config.root import Config
 
@@ -20,7 +19,7 @@ class _Pending(NamedTuple):
 
 def problems(config: Config) -> Iterator[Finding]:
     """Refuse what would be trusted and not happen."""
-    for found in (*_server(config), *_llm(config), *_access(config)):
+    for found in _access(config):
         cure = found.cure or "remove it, or wait for a version that has it"
         yield Finding(found.path, f"{found.what} is not available in this version", cure)
 
@@ -33,31 +32,6 @@ def warnings(config: Config) -> Iterator[Finding]:
         )
     if config.telemetry is not None:
         yield Finding(("telemetry",), "telemetry is not available in this version; nothing is exported")
-
-
-def _server(config: Config) -> Iterator[_Pending]:
-    server = config.server
-    if server.oauth is not None:
-        yield _Pending(("server", "oauth"), "authentication by OAuth")
-    if server.client_identification.enabled:
-        yield _Pending(("server", "client_identification"), "client identification")
-    if server.rate_limits.enabled:
-        yield _Pending(("server", "rate_limits"), "limiting requests")
-
-
-def _llm(config: Config) -> Iterator[_Pending]:
-    for name, provider in config.llm.providers.items():
-        yield from _provider(("llm", "providers", name), provider)
-
-
-def _provider(path: Path, provider: ProviderConfig) -> Iterator[_Pending]:
-    holders = [
-        (path, provider),
-        *(((*path, "models", name), model) for name, model in provider.models.items()),
-    ]
-    for place, holder in holders:
-        if holder.rate_limits is not None:
-            yield _Pending((*place, "rate_limits"), "limiting tokens")
 
 
 def _access(config: Config) -> Iterator[_Pending]:

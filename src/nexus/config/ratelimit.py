@@ -93,6 +93,8 @@ class RateLimits(Section):
     """Limit on the requests of one client address."""
     storage: Storage = MemoryStorage(type="memory")
     """Where limits are counted."""
+    on_store_error: Literal["allow", "deny"] | None = None
+    """What becomes of requests while the storage is away; if unset, tokens are allowed and everything else is denied."""
 
 
 class McpRateLimits(Section):
@@ -111,6 +113,8 @@ class TokenLimit(Section):
 
     input_token_limit: Positive
     """Input tokens allowed in one interval."""
+    output_token_limit: Positive | None = None
+    """Tokens the model may write in one interval; as many as it likes if unset."""
     interval: Interval
     """Time the limit spans."""
 

@@ -1,10 +1,11 @@
 """The `[server]` section: where to listen, what to let through before any route is reached."""
 
 import re
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, cast
 
-from pydantic import BeforeValidator, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, PlainSerializer, PlainValidator, WithJsonSchema, model_validator
 
 from nexus.config.auth import ClientIdentification, OAuthConfig
 from nexus.config.base import (
@@ -18,6 +19,7 @@ from nexus.config.base import (
     Route,
     Section,
     header_name,
+    text,
 )
 from nexus.config.duration import Duration
 from nexus.config.ratelimit import RateLimits
@@ -25,6 +27,20 @@ from nexus.config.ratelimit import RateLimits
 METHODS = ("GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "CONNECT", "PATCH", "TRACE")
 _ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s/]+\S*")
 
+
+def _network(value: object) -> IPv4Network | IPv6Network:
+    try:
+        return ip_network(text(value))
+    except ValueError:
+        raise Expected('an address or a network such as "10.0.0.0/8"') from None
+
+
+Network = Annotated[
+    IPv4Network | IPv6Network,
+    PlainValidator(_network),
+    PlainSerializer(str),
+    WithJsonSchema({"type": "string", "examples": ["10.0.0.0/8"]}),
+]
 Names = Literal["*"] | tuple[str, ...]
 """Everything, or these."""
 
@@ -117,6 +133,8 @@ class ClientIpConfig(Section):
     """Believe `X-Real-IP`."""
     x_forwarded_for_trusted_hops: Count | None = None
     """Number of proxies in front whose `X-Forwarded-For` entries are believed; none if unset."""
+    trusted_proxies: tuple[Network, ...] = ()
+    """Networks of the proxies, such as `"10.0.0.0/8"`: headers of any other peer are not believed; every peer's if empty."""
 
 
 class CorsConfig(Section):

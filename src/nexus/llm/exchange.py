@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from nexus.context import Identity
 from nexus.errors import (
     InvalidRequest,
     NotReady,
@@ -21,6 +22,7 @@ from nexus.llm.providers.base import Asked, Call
 from nexus.llm.relay import relay
 from nexus.llm.reply import Reply, media_type
 from nexus.llm.routing import Route, route, within
+from nexus.llm.tokens import Metering
 from nexus.llm.translate import translate
 
 _WAIT_FOR_CATALOG = 30.0
@@ -44,6 +46,7 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     """Lines of the client's headers that are part of its protocol."""
     client: Sequence[tuple[bytes, bytes]] = ()
     """All of the client's headers."""
+    identity: Identity | None = None
 
 
 class _Opened(msgspec.Struct, frozen=True):
@@ -64,7 +67,7 @@ class _Opened(msgspec.Struct, frozen=True):
         return self.body
 
 
-async def exchange(request: Request, catalog: Catalog, keep_alive: float) -> Reply:
+async def exchange(request: Request, catalog: Catalog, metering: Metering, keep_alive: float) -> Reply:
     """Carry one request to its provider and the answer back; a silent stream gets a comment every `keep_alive` seconds.
 
     Raises:
@@ -74,6 +77,15 @@ async def exchange(request: Request, catalog: Catalog, keep_alive: float) -> Rep
     chosen = await _route(request, opened, catalog)
     asked = Asked(request.client, opened.model.removeprefix(f"{chosen.provider.name}/"))
     chosen = Route(chosen.provider, chosen.model, chosen.strict, asked)
+    name, path = chosen.provider.name, request.endpoint.path
+    with await metering.reserve(request.identity, name, opened.model, path, request.body) as hold:
+        reply = await _carry(request, opened, chosen, keep_alive)
+    return (
+        reply if not hold.measured else Reply(reply.status, reply.headers, metering.settle(hold, reply.body))
+    )
+
+
+async def _carry(request: Request, opened: _Opened, chosen: Route, keep_alive: float) -> Reply:
     endpoint = request.endpoint
     if _is_relayed(request, chosen):
         return await _relay(request, opened, chosen, keep_alive)

@@ -1,6 +1,7 @@
 """Who is asked for how much: makes charges of requests, calls and tokens, and asks the store."""
 
 import asyncio
+import functools
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -233,16 +234,23 @@ class Limiter:
 
 
 def limiter(config: Config, memory: MemoryStore) -> Limiter:
-    """Make the limiter of a configuration. `memory` counts where nothing else is asked for; it outlives a configuration."""
+    """Make the limiter of a configuration. `memory` counts where nothing else is asked for; it outlives a configuration.
+
+    Raises:
+        ValueError: Redis is asked for, and its client is not installed.
+    """
     limits, servers = config.server.rate_limits, config.mcp.servers if config.mcp.enabled else {}
     providers = config.llm.providers if config.llm.enabled else {}
     counts = limits.enabled or bool(Quotas(providers))
     store: Store = memory
     if counts and isinstance(limits.storage, RedisStorage):
-        from nexus.ratelimit.redis import RedisStore  # only who shares counters pays for the client
-
+        try:
+            from nexus.ratelimit.redis import RedisStore  # only who shares counters pays for the client
+        except ModuleNotFoundError as error:
+            cure = "pip install 'nexus-gateway[redis]'"
+            raise ValueError(f"server.rate_limits.storage: Redis needs a package more: {cure}") from error
         store = RedisStore(limits.storage)
-    return Limiter(store, limits, providers, servers)
+    return Limiter(store, limits, providers, servers, limits.on_store_error)
 
 
 def _request(key: str, limit: RequestLimit | McpRateLimits, times: int = 1) -> Charge:
@@ -273,6 +281,7 @@ def _charges(
     return (input, Charge(key + _OUTPUT, quota.window, quota.output, min(wanted.output, quota.output)))
 
 
+@functools.lru_cache(4096)
 def _safe(text: str) -> str:
     """Write any text so that it cannot be mistaken for two parts of a key."""
     if len(text) > 128:

@@ -58,7 +58,7 @@ class MemoryStore:
 
     async def charge(self, charges: Sequence[Charge]) -> Decision:
         """Book all charges, or none of them."""
-        now = self._clock()
+        now, before = self._clock(), self.count
         counters = [self._counter(charge, now) for charge in charges]
         refused = None
         for number, (charge, counter) in enumerate(zip(charges, counters, strict=True)):
@@ -68,8 +68,9 @@ class MemoryStore:
         if refused is None:
             for charge, counter in zip(charges, counters, strict=True):
                 _book(charge, counter, now)
-        for charge in charges:
-            self._tidy(charge.window, now)
+        if self.count != before:
+            for charge in charges:
+                self._tidy(charge.window, now)
         return Decision(refused, now, [counter.total for counter in counters])
 
     def _counter(self, charge: Charge, now: int) -> _Counter:

@@ -65,6 +65,11 @@ def _level(limits: TokenRateLimits | None) -> _Level | None:
 
 
 def _quota(limit: TokenLimit, group: str) -> Quota:
+    output = limit.output_token_limit
     return Quota(
-        Window.of(limit.interval), limit.interval, min(limit.input_token_limit, MAX_AMOUNT), None, group
+        Window.of(limit.interval),
+        limit.interval,
+        min(limit.input_token_limit, MAX_AMOUNT),
+        output and min(output, MAX_AMOUNT),
+        group,
     )

@@ -1,5 +1,6 @@
 """Limits counted in Redis or Valkey, shared by every process and replica: one script, one round trip, one decision."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -34,7 +35,10 @@ class RedisStore:
         self._clock = clock
         """In place of the server's own clock; for tests, and only together for all who share the keys."""
         self._idle = min(config.pool.min_idle, config.pool.max_size)
-        self._pool = client.BlockingConnectionPool(**_options(config))
+        self._pool = client.ConnectionPool(**_options(config))
+        # the client's own blocking pool lets whoever comes late go first, and others wait until they give up
+        self._turns = asyncio.Semaphore(config.pool.max_size)
+        self._wait = config.pool.timeout_wait or None
         self._redis: Any = client.Redis(connection_pool=self._pool)
         self._sha = ""
         self._rests_until = 0.0
@@ -69,18 +73,21 @@ class RedisStore:
         Raises:
             StoreFailed: Redis is away; what was sent may have been booked.
         """
-        if self.trouble is not None and time.monotonic() < self._rests_until:
-            self.failures += 1
-            raise StoreFailed(self.trouble)
         arguments: list[str | int] = [f"{self._prefix}{charge.key}" for charge in charges]
         arguments.append("" if self._clock is None else self._clock())
         for charge in charges:
             window, at = charge.window, "" if charge.at is None else charge.at
             arguments += (window.slot, window.span, charge.limit, charge.amount, at)
+        await self._turn()
         try:
+            if self.trouble is not None and time.monotonic() < self._rests_until:
+                self.failures += 1
+                raise StoreFailed(self.trouble)
             answer = await self._run(len(charges), arguments)
         except (RedisError, OSError) as error:
             raise self._failed(error) from error
+        finally:
+            self._turns.release()
         if self.trouble is not None:
             log.warning("Redis is back, limits are counted again")
             self.trouble = None
@@ -91,6 +98,15 @@ class RedisStore:
         """Close all connections."""
         await self._redis.aclose()
         await self._pool.disconnect()
+
+    async def _turn(self) -> None:
+        """Wait for a connection, in the order of coming."""
+        try:
+            async with asyncio.timeout(self._wait if self._turns.locked() else None):
+                await self._turns.acquire()
+        except TimeoutError:
+            self.failures += 1
+            raise StoreFailed("all connections to Redis are in use") from None
 
     async def _run(self, count: int, arguments: list[str | int]) -> list[bytes]:
         run = cast("Callable[..., Awaitable[list[bytes]]]", self._redis.evalsha)
@@ -116,7 +132,6 @@ def _options(config: RedisStorage) -> dict[str, Any]:
     options: dict[str, Any] = {
         **parse_url(url.partition("#")[0]),
         "max_connections": pool.max_size,
-        "timeout": pool.timeout_wait or None,
         "socket_connect_timeout": min(opening),
         "socket_timeout": config.response_timeout,
         "health_check_interval": _CHECK_AFTER if pool.timeout_recycle else 0,

@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Iterable, Sequence
 
+from nexus.auth.jwt import Issuer, Verifier
 from nexus.config import Config
 from nexus.config.checks import READY
 from nexus.config.llm import ProviderConfig
@@ -15,13 +16,19 @@ from nexus.llm.protocols.base import Surface
 from nexus.llm.providers import PROVIDERS
 from nexus.llm.providers.base import Provider
 from nexus.llm.surfaces import ANTHROPIC, OPENAI
+from nexus.llm.tokens import Metering
+from nexus.ratelimit.limiter import limiter
+from nexus.ratelimit.memory import MemoryStore
 from nexus.server.asgi import App, Message, Receive, Scope, Send
 from nexus.server.connection import GONE
 from nexus.server.health import Health, Ready
+from nexus.server.limits import LIMITS, Limits
 from nexus.server.llm import Routes
 from nexus.server.middleware.cors import cors
 from nexus.server.middleware.csrf import csrf
+from nexus.server.middleware.guard import guard
 from nexus.server.passthrough import PATH, Passthrough, Proxy, private_headers
+from nexus.server.wellknown import wellknown
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +36,16 @@ log = logging.getLogger(__name__)
 class Gateway:
     """Everything one configuration asks for. Start and close it in the loop that serves."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, memory: MemoryStore | None = None) -> None:
         self.config = config
+        self.memory = memory or MemoryStore()
+        """What limits in memory have counted; given on when a configuration is reloaded."""
+        self.limiter = limiter(config, self.memory)
+        self.metering = Metering(self.limiter)
+        oauth = config.server.oauth
+        self.verifier = (
+            Verifier([Issuer.of(issuer) for issuer in (oauth, *oauth.issuers)]) if oauth is not None else None
+        )
         providers = config.llm.providers if config.llm.enabled else {}
         self.providers: list[Provider] = [PROVIDERS[one.type](name, one) for name, one in providers.items()]
         self.catalog = Catalog(
@@ -50,7 +65,9 @@ class Gateway:
         Raises:
             ProviderFailed: a provider cannot be used.
             DiscoveryFailed: a provider answered with an error, and the file does not forgive that.
+            StoreFailed: limits cannot be counted.
         """
+        await self.limiter.start()
         for provider in self.providers:
             await provider.start()
         await self.catalog.start(forgiving=self.config.llm.discovery.on_start_error == "warn")
@@ -62,6 +79,9 @@ class Gateway:
             await passage.close()
         for provider in reversed(self.providers):
             await provider.close()
+        if self.verifier is not None:
+            await self.verifier.close()
+        await self.limiter.close()
 
     def _build(self) -> App:
         server, llm = self.config.server, self.config.llm
@@ -74,6 +94,7 @@ class Gateway:
             Routes(
                 surface,
                 self.catalog,
+                self.metering,
                 protocol.path,
                 taken - {protocol.path},
                 keep_alive=llm.keep_alive,
@@ -83,10 +104,19 @@ class Gateway:
             if self.providers and protocol.enabled
         ]
         places = [*routes, *self.passages]
-        app = _router(exact, [(one, _recover(one, one.surface)) for one in places])
+        if self.limiter.limits_tokens and server.client_identification.enabled:
+            exact[LIMITS] = _recover(self._guard(Limits(self.catalog, self.limiter), OPENAI), OPENAI)
+        app = _router(exact, [(one, _recover(self._guard(one, one.surface), one.surface)) for one in places])
         if server.csrf.enabled:
             app = csrf(app, server.csrf.header_name)
-        return cors(app, server.cors)
+        app = cors(app, server.cors)
+        if server.oauth is not None:
+            app = wellknown(app, server.oauth.protected_resource, self.config.mcp.path)
+        return app
+
+    def _guard(self, app: App, surface: Surface) -> App:
+        native = surface is ANTHROPIC
+        return guard(app, self.config.server, self.verifier, self.limiter, native=native)
 
 
 class Current:

@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Iterable
 from typing import Any
 
+from nexus.context import of
 from nexus.errors import (
     BodyTooLarge,
     Internal,
@@ -22,6 +23,7 @@ from nexus.http.client import Failed
 from nexus.llm.catalog import Catalog
 from nexus.llm.exchange import Reply, Request, exchange
 from nexus.llm.protocols.base import Endpoint, Surface
+from nexus.llm.tokens import Metering
 from nexus.server import connection
 from nexus.server.asgi import Receive, Scope, Send
 
@@ -42,6 +44,7 @@ class Routes:
         self,
         surface: Surface,
         catalog: Catalog,
+        metering: Metering,
         path: str,
         taken: Iterable[str],
         *,
@@ -50,6 +53,7 @@ class Routes:
     ) -> None:
         self.surface = surface
         self._catalog = catalog
+        self._metering = metering
         self._keep_alive = keep_alive
         self._max_body = max_body
         self._base = path
@@ -116,8 +120,9 @@ class Routes:
             body,
             forwarded,
             scope["headers"],
+            of(scope).identity,
         )
-        return await exchange(request, self._catalog, self._keep_alive)
+        return await exchange(request, self._catalog, self._metering, self._keep_alive)
 
     def _find(self, path: str) -> tuple[Endpoint, str, str | None] | None:
         for prefix in self.prefixes:

@@ -18,6 +18,7 @@ from nexus.config import Address, Config, Loaded
 from nexus.errors import ConfigError
 from nexus.llm.catalog import DiscoveryFailed
 from nexus.llm.providers.base import ProviderFailed
+from nexus.ratelimit import StoreFailed
 from nexus.server.app import Current, Gateway, served
 from nexus.server.asgi import App, Receive, Scope, Send
 from nexus.server.health import Health
@@ -106,7 +107,7 @@ def _tell(failure: BaseException) -> None:
                 ' server error (%s). Set llm.discovery.on_start_error = "warn" to start all the same.',
                 failure,
             )
-        case ProviderFailed():
+        case ProviderFailed() | StoreFailed():
             log.error("Server failed to start: %s", failure)
         case _:
             log.error("Server failed to start", exc_info=failure)
@@ -153,13 +154,13 @@ async def _reload(plan: Plan, current: Current) -> None:
         loaded = plan.reload()
         if loaded.config == old:
             return
-        gateway = Gateway(loaded.config)
+        gateway = Gateway(loaded.config, current.gateway.memory)
     except (ConfigError, OSError, ValueError) as error:
         log.error("The configuration was not reloaded, the old one stays in force: %s", error)
         return
     try:
         await gateway.start()
-    except (DiscoveryFailed, ProviderFailed) as error:
+    except (DiscoveryFailed, ProviderFailed, StoreFailed) as error:
         log.error("The configuration was not reloaded, the old one stays in force: %s", error)
         await gateway.close()
         return

@@ -9,6 +9,8 @@ import time
 from collections.abc import Sequence
 
 from nexus.config import Address, Config
+from nexus.config.ratelimit import MemoryStorage
+from nexus.ratelimit.quotas import Quotas
 from nexus.server.listener import bind
 
 log = logging.getLogger(__name__)
@@ -29,6 +31,12 @@ def refusal(config: Config) -> str | None:
                 f"llm.providers.{name}: a local model is a child of one process and cannot be shared between workers yet;"
                 " use --workers 1, or run the model server by itself and name it as a provider of type openai"
             )
+    limits = config.server.rate_limits
+    if isinstance(limits.storage, MemoryStorage) and (limits.enabled or Quotas(config.llm.providers)):
+        return (
+            "server.rate_limits.storage: limits counted in memory would hold for each worker by itself;"
+            ' use type = "redis", or --workers 1'
+        )
     return None
 
 

@@ -338,6 +338,16 @@ async def test_unknown_keys_do_not_hammer_the_issuer() -> None:
     assert source.asked == 1
 
 
+async def test_a_known_key_that_did_not_sign_is_not_asked_for_again() -> None:
+    clock, source = Clock(), Source(RSA)
+    verifies = Verifier([Issuer(Jwks(source, None, clock))], clock)
+    for _ in range(3):
+        clock.now += 10
+        with pytest.raises(Refused):
+            await verifies.verify(signed(OTHER, "RS256"))
+    assert source.asked == 1
+
+
 async def test_without_keys_nobody_can_tell() -> None:
     clock = Clock()
     verifies = Verifier([Issuer(Jwks(Source(failing=True), None, clock))], clock)

@@ -21,11 +21,6 @@ def refused(text: str) -> tuple[Problem, ...]:
 @pytest.mark.parametrize(
     ("text", "path"),
     [
-        (OAUTH, "server.oauth"),
-        (IDENTIFIED, "server.client_identification"),
-        ("server.rate_limits.enabled = true", "server.rate_limits"),
-        (IDENTIFIED + OPENAI + "rate_limits = {}", "llm.providers.a.rate_limits"),
-        (IDENTIFIED + OPENAI + "models.m.rate_limits = {}", "llm.providers.a.models.m.rate_limits"),
         ('mcp.servers.s = { cmd = ["x"], allow = [] }', "mcp.servers.s.allow"),
         ('mcp.servers.s = { cmd = ["x"], tools.t.deny = [] }', "mcp.servers.s.tools.t.deny"),
     ],
@@ -46,6 +41,9 @@ def test_what_endangers_nobody_earns_a_warning() -> None:
     "text",
     [
         "server.rate_limits.enabled = false",
+        OAUTH,
+        "server.rate_limits = { enabled = true, global = { limit = 1, interval = '1s' } }",
+        IDENTIFIED + OPENAI + "rate_limits = {}\nmodels.m.rate_limits = {}",
         "server.client_identification.enabled = false",
         "server.cors = {}\nserver.csrf.enabled = true\nserver.health.listen = '127.0.0.1:1'",
         OPENAI + f"forward_token = true\nheaders = {RULES}\nmodels.m.headers = {RULES}\npassthrough = true",
@@ -57,4 +55,4 @@ def test_what_is_switched_off_or_built_is_accepted(text: str) -> None:
 
 
 def test_mistakes_and_missing_features_are_told_together() -> None:
-    assert len(refused("server.worker = 1\nserver.rate_limits.enabled = true")) == 2
+    assert len(refused("server.worker = 1\nmcp.servers.s = { cmd = ['x'], allow = [] }")) == 2

@@ -1,11 +1,13 @@
 """Which limit is asked, by which key, for how much; and what becomes of holds."""
 
 import asyncio
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
+from nexus.config import loads
 from nexus.config.llm import ProviderConfig
 from nexus.config.mcp import HttpServer
 from nexus.config.ratelimit import RateLimits
@@ -22,6 +24,7 @@ from nexus.errors import (
 from nexus.ratelimit import Charge, Decision, RateLimited, StoreFailed
 from nexus.ratelimit.hold import FREE, Hold
 from nexus.ratelimit.limiter import FAILURES, Estimate, Limiter, OnError
+from nexus.ratelimit.limiter import limiter as of_config
 from nexus.ratelimit.memory import MemoryStore
 
 LATER = "Rate limit exceeded: Token rate limit exceeded. Please try again later."
@@ -397,3 +400,29 @@ async def test_a_client_can_be_told_what_is_left() -> None:
     ]
     assert (await made.left(ALICE, [("up", "n")]))[0].remaining == 100
     assert await made.left(ALICE, [("other", "x")]) == []
+
+
+STORED = """
+[llm.providers.up]
+type = "echo"
+
+[server.rate_limits]
+enabled = {enabled}
+global = {{ limit = 1, interval = "1s" }}
+
+[server.rate_limits.storage]
+type = "redis"
+url = "redis://127.0.0.1:1"
+"""
+
+
+def test_redis_is_named_where_its_client_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "redis.asyncio", None)
+    monkeypatch.delitem(sys.modules, "nexus.ratelimit.redis", raising=False)
+    made = loads(STORED.format(enabled="true"), {}, pending=False).config
+    with pytest.raises(ValueError, match=r"nexus-gateway\[redis\]"):
+        of_config(made, MemoryStore())
+
+
+async def test_where_nothing_is_limited_nothing_is_connected_to() -> None:
+    await of_config(loads(STORED.format(enabled="false"), {}, pending=False).config, MemoryStore()).start()

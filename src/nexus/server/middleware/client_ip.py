@@ -1,5 +1,6 @@
 """Where a request comes from: its peer, or what the proxies in front are believed to say. First of the layers of a route."""
 
+import functools
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
@@ -57,6 +58,7 @@ def _forwarded(lines: Iterable[bytes], hops: int) -> str | None:
     return _normal(entries[-1 - hops]) if hops < len(entries) else None
 
 
+@functools.lru_cache(4096)
 def _normal(text: str) -> str | None:
     """Write an address the one way there is, IPv4 within IPv6 as IPv4; None where it is none."""
     try:

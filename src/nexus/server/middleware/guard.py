@@ -26,4 +26,4 @@ def guard(
     if config.oauth is not None and verifier is not None:
         address = metadata.address(config.oauth.protected_resource)
         app = auth(app, verifier, address, limiter, native=native)
-    return client_ip(app, config.client_ip)
+    return client_ip(app, config.client_ip, config.client_ip.trusted_proxies)

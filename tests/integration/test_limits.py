@@ -1,0 +1,553 @@
+"""How much: the contract's limits through the whole gateway, counted in memory and in a real Redis, also one that goes away."""
+
+import asyncio
+import contextlib
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from gateway import Answer, Running, command, gateway, process, provider
+from nexus import config
+from nexus.config.ratelimit import RedisStorage
+from nexus.ratelimit import Charge, StoreFailed, Window
+from nexus.ratelimit.redis import RedisStore
+from nexus.server.app import Gateway
+from upstreams.redis import Redis, redis
+from upstreams.scripted import Asked, Told, upstream
+
+CHAT = "/llm/v1/chat/completions"
+LATER = "Rate limit exceeded: Token rate limit exceeded. Please try again later."
+NEVER = (
+    "Rate limit exceeded: Token rate limit exceeded. Request requires more tokens than the configured limit allows"
+    " and cannot be fulfilled."
+)
+IDENTIFIED = """
+[server.client_identification]
+enabled = true
+client_id.http_header = "X-Client-ID"
+group_id.http_header = "X-Group-ID"
+
+[server.client_identification.validation]
+group_values = ["free", "pro"]
+"""
+NO = b'{"error":{"message":"no"}}'
+OK = b'{"model":"gpt-4o","usage":{"completion_tokens":3}}'
+
+
+def body(text: str = "Hello", **more: object) -> bytes:
+    return msgspec.json.encode({"model": "gpt-4o", "messages": [{"role": "user", "content": text}], **more})
+
+
+def tokens(limit: int, more: str = "") -> str:
+    return (
+        IDENTIFIED
+        + f'[llm.providers.up.rate_limits.per_user]\ninput_token_limit = {limit}\ninterval = "60s"\n{more}\n'
+    )
+
+
+def stored(server: Redis, more: str = "") -> str:
+    return f'[server.rate_limits.storage]\ntype = "redis"\nurl = "{server.url}"\n{more}\n'
+
+
+def passes(_: Asked) -> Told:
+    return Told(pieces=(OK,))
+
+
+async def chat(nexus: Running, client: str = "alice", data: bytes = b"", group: str = "") -> Answer:
+    named = {"x_group_id": group} if group else {}
+    return await nexus.ask("POST", CHAT, data or body(), x_client_id=client, **named)
+
+
+async def statuses(nexus: Running, count: int, group: str = "") -> list[int]:
+    return [(await chat(nexus, group=group)).status for _ in range(count)]
+
+
+def said(answer: Answer) -> str:
+    return msgspec.json.decode(answer.body)["error"]["message"]
+
+
+async def test_a_limit_of_100_tokens_lets_12_short_requests_pass() -> None:
+    async with upstream(passes) as up, gateway(provider(up.url) + tokens(100)) as nexus:
+        assert await statuses(nexus, 14) == [200] * 12 + [429] * 2
+        refused = await chat(nexus)
+        assert msgspec.json.decode(refused.body) == {
+            "error": {"message": LATER, "type": "rate_limit_error", "code": 429}
+        }
+        assert "retry-after" not in refused.headers
+        assert (await chat(nexus, "bob")).status == 200
+        assert said(await chat(nexus, data=body("Hello " * 200))) == NEVER
+
+
+async def test_a_model_with_and_without_its_provider_is_one() -> None:
+    async with upstream(passes) as up, gateway(provider(up.url) + tokens(16)) as nexus:
+        for model in ("gpt-4o", "up/gpt-4o"):
+            assert (await chat(nexus, data=body().replace(b"gpt-4o", model.encode()))).status == 200
+        assert (await chat(nexus)).status == 429
+
+
+async def test_a_group_has_its_own_limit_and_a_client_must_name_itself() -> None:
+    groups = (
+        '[llm.providers.up.rate_limits.per_user.groups]\npro = { input_token_limit = 24, interval = "60s" }'
+    )
+    async with upstream(passes) as up:
+        async with gateway(provider(up.url) + tokens(16, groups)) as nexus:
+            assert await statuses(nexus, 4, group="pro") == [200, 200, 200, 429]
+            assert await statuses(nexus, 3, group="free") == [200, 200, 429]
+            assert (await chat(nexus)).status == 429  # no group is what `free` is: everybody's limit
+            assert (await chat(nexus, group="root")).status == 400
+            assert (await nexus.ask("POST", CHAT, body())).status == 400
+
+
+async def test_what_the_upstream_refuses_uses_up_nothing() -> None:
+    async with (
+        upstream(lambda _: Told(status=500, pieces=(NO,))) as up,
+        gateway(provider(up.url) + tokens(16)) as nexus,
+    ):
+        assert await statuses(nexus, 10) == [500] * 10
+        up.script = passes
+        assert await statuses(nexus, 3) == [200, 200, 429]
+
+
+async def test_counting_of_tokens_and_lists_of_models_use_up_nothing() -> None:
+    async with upstream(passes) as up, gateway(provider(up.url) + tokens(8)) as nexus:
+        for _ in range(5):
+            assert (await nexus.ask("GET", "/llm/v1/models", x_client_id="alice")).status == 200
+        assert await statuses(nexus, 2) == [200, 429]
+
+
+async def test_the_anthropic_protocol_refuses_in_its_own_words() -> None:
+    toml = provider("http://127.0.0.1:9").replace('"openai"', '"anthropic"') + tokens(4)
+    toml += "[llm.protocols.anthropic]\nenabled = true\n[llm.discovery]\non_start_error = 'warn'\n"
+    toml += "[llm.providers.up.models.claude]\n"
+    async with gateway(toml) as nexus:
+        data = body().replace(b"gpt-4o", b"up/claude")
+        refused = await nexus.ask("POST", "/llm/anthropic/v1/messages", data, x_client_id="alice")
+        assert refused.status == 429
+        told = msgspec.json.decode(refused.body)
+        assert (told["type"], told["error"]) == ("error", {"type": "rate_limit_error", "message": NEVER})
+
+
+REQUESTS = '[server.rate_limits]\nenabled = true\nglobal = {{ limit = {}, interval = "60s" }}\n'
+
+
+async def many(nexus: Running, count: int) -> list[int]:
+    """Ask so often at once, over fifty connections kept open."""
+    head = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {len(body())}\r\n\r\n"
+    found: list[int] = []
+
+    async def one() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", nexus.port)
+        for _ in range(count // 50):
+            writer.write(head.encode() + body())
+            answer = await reader.readuntil(b"\r\n\r\n")
+            found.append(int(answer[9:12]))
+            if b"chunked" in answer:
+                await reader.readuntil(b"0\r\n\r\n")
+            else:
+                length = next(line for line in answer.split(b"\r\n") if line.startswith(b"content-length"))
+                await reader.readexactly(int(length.split(b":")[1]))
+        writer.close()
+
+    await asyncio.gather(*(one() for _ in range(50)))
+    return found
+
+
+async def test_of_a_thousand_requests_exactly_the_limit_passes() -> None:
+    async with upstream(passes) as up:
+        async with gateway(provider(up.url) + REQUESTS.format(137)) as nexus:
+            found = await many(nexus, 1000)
+            assert (found.count(200), found.count(429)) == (137, 863)
+            refused = await nexus.ask("POST", CHAT, body())
+            assert (refused.body, refused.headers["content-type"]) == (b"Rate limit exceeded", "text/plain")
+            assert "retry-after" not in refused.headers
+            assert (await nexus.ask("GET", "/health")).status == 200
+            assert (await nexus.ask("GET", "/nowhere")).status == 404
+
+
+async def test_of_a_thousand_requests_exactly_the_limit_passes_in_redis_too() -> None:
+    async with redis() as server, upstream(passes) as up:
+        async with gateway(provider(up.url) + REQUESTS.format(137) + stored(server)) as nexus:
+            found = await many(nexus, 1000)
+            assert (found.count(200), found.count(429)) == (137, 863)
+
+
+async def test_counters_outlive_a_reload() -> None:
+    async with upstream(passes) as up:
+        toml = provider(up.url) + tokens(16)
+        async with gateway(toml) as nexus:
+            assert await statuses(nexus, 2) == [200, 200]
+            fresh = Gateway(config.loads(toml, {}).config, nexus.gateway.memory)
+            await fresh.start()
+            nexus.current.replace(fresh)
+            assert (await chat(nexus)).status == 429
+
+
+OUTPUT = "output_token_limit = 100"
+
+
+def stream(*pieces: bytes | asyncio.Event) -> Told:
+    return Told(content_type="text/event-stream", pieces=pieces)
+
+
+def event(text: str) -> bytes:
+    return b'data: {"model":"gpt-4o","choices":[{"delta":{"content":"%s"}}]}\n\n' % text.encode()
+
+
+USAGE = b'data: {"model":"gpt-4o","choices":[],"usage":{"completion_tokens":30}}\n\ndata: [DONE]\n\n'
+
+
+async def remaining(nexus: Running, client: str = "alice") -> dict[str, int]:
+    answer = await nexus.ask("GET", "/v1/limits", x_client_id=client)
+    return {one["tokens"]: one["remaining"] for one in msgspec.json.decode(answer.body)["limits"]}
+
+
+async def settled(nexus: Running, output: int) -> None:
+    """Wait until so many output tokens are left."""
+    async with asyncio.timeout(5):
+        while (await remaining(nexus))["output"] != output:
+            await asyncio.sleep(0.01)
+
+
+async def test_output_is_held_while_it_is_written_and_settled_after() -> None:
+    written = asyncio.Event()
+    async with upstream(lambda _: stream(event("Hello"), written, USAGE)) as up:
+        async with gateway(provider(up.url) + tokens(1000, OUTPUT)) as nexus:
+            data = body(stream=True, max_tokens=60)
+            running = asyncio.create_task(chat(nexus, data=data))
+            await settled(nexus, 40)
+            assert (await chat(nexus, data=data)).status == 429
+            assert (await remaining(nexus))["input"] == 992
+            written.set()
+            answer = await running
+            assert answer.body.endswith(b"data: [DONE]\n\n")
+            await settled(nexus, 70)
+            assert (await chat(nexus, data=data)).status == 200
+
+
+async def test_a_whole_answer_settles_by_what_it_says() -> None:
+    async with upstream(passes) as up:
+        async with gateway(provider(up.url) + tokens(1000, OUTPUT)) as nexus:
+            for left in (97, 94, 91):
+                assert (await chat(nexus, data=body(max_tokens=50))).status == 200
+                await settled(nexus, left)
+
+
+async def test_a_client_that_hangs_up_pays_for_what_was_written() -> None:
+    never = asyncio.Event()
+    async with upstream(lambda _: stream(event("Hello"), event(" world"), never)) as up:
+        async with gateway(provider(up.url) + tokens(1000, OUTPUT)) as nexus:
+            data = body(stream=True, max_tokens=60)
+            reader, writer = await asyncio.open_connection("127.0.0.1", nexus.port)
+            head = (
+                f"POST {CHAT} HTTP/1.1\r\nhost: x\r\nx-client-id: alice\r\ncontent-type: application/json\r\n"
+            )
+            writer.write(head.encode() + b"content-length: %d\r\n\r\n" % len(data) + data)
+            await reader.readuntil(b" world")
+            writer.transport.abort()
+            await settled(nexus, 98)
+
+
+async def test_a_stream_that_does_not_tell_is_counted() -> None:
+    async with upstream(lambda _: stream(event("Hello"), event(" world"), b"data: [DONE]\n\n")) as up:
+        async with gateway(provider(up.url) + tokens(1000, OUTPUT)) as nexus:
+            await chat(nexus, data=body(stream=True, max_tokens=60))
+            await settled(nexus, 98)
+
+
+async def test_an_upstream_that_is_not_there_uses_up_nothing() -> None:
+    async with upstream(lambda _: Told(status=503, pieces=(b'{"error":{}}',))) as up:
+        async with gateway(provider(up.url) + tokens(1000, OUTPUT)) as nexus:
+            await chat(nexus, data=body(max_tokens=60))
+            await settled(nexus, 100)
+            assert (await remaining(nexus))["input"] == 1000
+
+
+async def test_many_at_once_never_write_more_than_the_limit() -> None:
+    running, most = 0, 0
+    go = asyncio.Event()
+
+    def script(_: object) -> Told:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        return stream(event("Hello"), go, USAGE)
+
+    async with upstream(script) as up, gateway(provider(up.url) + tokens(10_000, OUTPUT)) as nexus:
+        asked = [asyncio.create_task(chat(nexus, data=body(stream=True, max_tokens=30))) for _ in range(20)]
+        async with asyncio.timeout(5):
+            while sum(task.done() for task in asked) < 17:
+                await asyncio.sleep(0.01)
+        go.set()
+        found = [(await task).status for task in asked]
+        assert (most, found.count(200), found.count(429)) == (3, 3, 17)
+
+
+TLS = "[server.rate_limits.storage.tls]\nenabled = true\n"
+
+
+def ca(server: Redis) -> str:
+    return f'ca_cert_path = "{server.ca}"\n'
+
+
+def certificate(server: Redis) -> str:
+    return f'{ca(server)}client_cert_path = "{server.certificate}"\nclient_key_path = "{server.key}"\n'
+
+
+SECURED: dict[str, tuple[bool, Callable[[Redis], str], bool]] = {
+    "the authority is known": (False, lambda server: TLS + ca(server), True),
+    "any certificate is accepted": (False, lambda _: TLS + "insecure = true\n", True),
+    "the authority is not known": (False, lambda _: TLS, False),
+    "no table, and the authority is not known": (False, lambda _: "", False),
+    "we have a certificate": (True, lambda server: TLS + certificate(server), True),
+    "we have none": (True, lambda server: TLS + ca(server), False),
+}
+
+
+@pytest.mark.parametrize("what", SECURED)
+async def test_redis_with_tls(what: str) -> None:
+    mutual, table, works = SECURED[what]
+    async with redis(tls=True, mutual=mutual) as server, upstream(passes) as up:
+        toml = provider(up.url) + REQUESTS.format(2) + stored(server, table(server))
+        if works:
+            async with gateway(toml) as nexus:
+                assert await statuses(nexus, 3) == [200, 200, 429]
+        else:
+            made = Gateway(config.loads(toml, {}).config)
+            with pytest.raises(StoreFailed, match=r"^Failed to get Redis connection from pool"):
+                await made.start()
+            await made.close()
+
+
+async def test_a_start_without_redis_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "nexus.toml"
+    storage = '[server.rate_limits.storage]\ntype = "redis"\nurl = "redis://user:hidden@127.0.0.1:1"\n'
+    echo = '[llm.providers.up]\ntype = "echo"\n'
+    file.write_text(echo + REQUESTS.format(2) + storage)
+    ended = command("--config", str(file), "--listen-address", "127.0.0.1:0")
+    assert ended.returncode == 1
+    assert "Server failed to start: Failed to get Redis connection from pool" in ended.stderr
+    assert "hidden" not in ended.stderr
+
+
+async def test_a_redis_that_goes_away_and_comes_back(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    quick = 'response_timeout = "200ms"\nconnection_timeout = "200ms"'
+    async with redis() as server, upstream(passes) as up:
+        both = provider(up.url) + tokens(16) + REQUESTS.format(5) + stored(server, quick)
+        only_tokens = provider(up.url) + tokens(16) + stored_alone(server, quick)
+        async with gateway(both) as strict, gateway(only_tokens) as lenient:
+            assert await statuses(strict, 3) == [200, 200, 429]
+            await server.kill()
+            answers = [await chat(strict) for _ in range(5)]
+            assert {(one.status, one.body) for one in answers} == {(500, b"Internal server error")}
+            assert await statuses(lenient, 5) == [200] * 5
+            lines = [line for line in caplog.messages if "Redis cannot be reached" in line]
+            assert len(lines) == 2  # one for each of the two gateways
+            await server.start()
+            async with asyncio.timeout(10):
+                while (await chat(strict, "nobody")).status == 500:
+                    await asyncio.sleep(0.05)
+                while (await chat(lenient, "carol")).status == 200:
+                    await asyncio.sleep(0.05)
+            assert len([line for line in caplog.messages if "Redis is back" in line]) == 2
+
+
+async def test_a_redis_that_is_killed_under_load_cuts_nobody_off() -> None:
+    quick = 'response_timeout = "500ms"\nconnection_timeout = "500ms"'
+    async with redis() as server, upstream(passes) as up:
+        async with gateway(provider(up.url) + REQUESTS.format(100_000) + stored(server, quick)) as nexus:
+            found, enough = list[int](), asyncio.Event()
+
+            async def ask_on() -> None:
+                while not enough.is_set():
+                    found.extend(await many(nexus, 200))
+
+            async with asyncio.timeout(20):
+                load = asyncio.create_task(ask_on())
+                while len(found) < 200:
+                    await asyncio.sleep(0.01)
+                await server.kill()
+                while 500 not in found:
+                    await asyncio.sleep(0.01)
+                await server.start()
+                seen = len(found)
+                while 200 not in found[seen + 200 :]:
+                    await asyncio.sleep(0.01)
+                enough.set()
+                await load
+            assert set(found) == {200, 500}
+            assert nexus.gateway.limiter._booking == set()  # pyright: ignore[reportPrivateUsage]  # nothing is left
+
+
+def stored_alone(server: Redis, more: str) -> str:
+    return f"[server.rate_limits]\nenabled = false\n{stored(server, more)}"
+
+
+@pytest.mark.parametrize(("policy", "request_", "limited"), [("allow", 200, 200), ("deny", 500, 503)])
+async def test_what_becomes_of_requests_meanwhile_can_be_chosen(
+    policy: str, request_: int, limited: int
+) -> None:
+    chosen = f'on_store_error = "{policy}"\n'
+    async with redis() as server, upstream(passes) as up:
+        requests = REQUESTS.format(5).replace("enabled = true\n", f"enabled = true\n{chosen}")
+        alone = stored_alone(server, "").replace("enabled = false\n", f"enabled = false\n{chosen}")
+        async with gateway(provider(up.url) + tokens(16) + requests + stored(server)) as one:
+            async with gateway(provider(up.url) + tokens(16) + alone) as other:
+                await server.kill()
+                assert (await chat(one)).status == request_
+                assert (await chat(other)).status == limited
+
+
+async def test_two_gateways_on_one_redis_share_every_limit(tmp_path: Path) -> None:
+    async with redis() as server:
+        file = tmp_path / "nexus.toml"
+        file.write_text('[llm.providers.up]\ntype = "echo"\n' + REQUESTS.format(300) + stored(server))
+        with process("--config", str(file)) as one, process("--config", str(file)) as two:
+            ports = [int(each.url.rsplit(":", 1)[1]) for each in (one, two)]
+            found = await asyncio.gather(*(_models(port, 25) for port in ports * 10))
+            passed = sum(status == 200 for answers in found for status in answers)
+            assert (passed, sum(map(len, found))) == (300, 500)
+
+
+async def _models(port: int, count: int) -> list[int]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    found: list[int] = []
+    for _ in range(count):
+        writer.write(b"GET /llm/v1/models HTTP/1.1\r\nhost: x\r\n\r\n")
+        head = await reader.readuntil(b"\r\n\r\n")
+        found.append(int(head[9:12]))
+        length = next(line for line in head.split(b"\r\n") if line.startswith(b"content-length"))
+        await reader.readexactly(int(length.split(b":")[1]))
+    writer.close()
+    return found
+
+
+HAMMER = """
+import asyncio, sys
+from nexus.config.ratelimit import RedisStorage
+from nexus.ratelimit import Charge, Window
+from nexus.ratelimit.redis import RedisStore
+
+async def main(url: str, count: int, limit: int) -> None:
+    store = RedisStore(RedisStorage.model_validate({"type": "redis", "url": url}))
+    await store.start()
+    charge, passed = Charge("k", Window.of(3600), limit, 1), 0
+
+    async def some() -> None:
+        nonlocal passed
+        for _ in range(count // 20):
+            decision = await store.charge([charge])
+            passed += decision.refused is None
+
+    await asyncio.gather(*(some() for _ in range(20)))
+    await store.close()
+    print(passed)
+
+asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))
+"""
+
+
+@pytest.mark.timeout(120)
+async def test_processes_that_race_never_pass_one_more_than_the_limit() -> None:
+    async with redis() as server:
+        arguments = [sys.executable, "-c", HAMMER, server.url, "5000", "6001"]
+        running = [
+            await asyncio.create_subprocess_exec(*arguments, stdout=asyncio.subprocess.PIPE) for _ in range(2)
+        ]
+        passed = await asyncio.gather(*(one.communicate() for one in running))
+        assert sum(int(out) for out, _ in passed) == 6001
+
+
+def store(server: Redis, **more: object) -> RedisStore:
+    return RedisStore(RedisStorage.model_validate({"type": "redis", "url": server.url, **more}))
+
+
+async def test_keys_have_the_prefix_and_go_by_themselves() -> None:
+    async with redis() as server, contextlib.AsyncExitStack() as stack:
+        made = store(server, key_prefix="mine:")
+        stack.push_async_callback(made.close)
+        await made.start()
+        await made.charge([Charge("{a}:k", Window.of(0.05), 10, 1)])
+        raw = made._redis  # pyright: ignore[reportPrivateUsage]  # what is in there
+        assert await raw.keys("*") == [b"mine:{a}:k"]
+        await made.charge([Charge("{a}:refused", Window.of(60), 0, 1)])
+        async with asyncio.timeout(5):
+            while await raw.keys("*"):
+                await asyncio.sleep(0.02)
+
+
+async def test_idle_connections_are_kept_open_and_all_are_bounded() -> None:
+    async with redis() as server, contextlib.AsyncExitStack() as stack:
+        made = store(server, pool={"min_idle": 3, "max_size": 4})
+        stack.push_async_callback(made.close)
+        await made.start()
+        raw = made._redis  # pyright: ignore[reportPrivateUsage]  # what is in there
+        assert (await raw.info("clients"))["connected_clients"] == 3
+        window = Window.of(60)
+        await asyncio.gather(*(made.charge([Charge("k", window, 1000, 1)]) for _ in range(200)))
+        assert (await raw.info("clients"))["connected_clients"] <= 4
+
+
+async def test_who_waits_for_a_connection_gets_one_in_turn() -> None:
+    async with redis() as server, contextlib.AsyncExitStack() as stack:
+        made = store(server, pool={"max_size": 1, "timeout_wait": "500ms"})
+        stack.push_async_callback(made.close)
+        await made.start()
+        charge = Charge("k", Window.of(60), 10**6, 1)
+
+        async def busy() -> None:
+            for _ in range(100):
+                await made.charge([charge])
+
+        await asyncio.gather(*(busy() for _ in range(30)))
+        assert list((await made.charge([charge])).used) == [3001]
+
+
+async def test_who_waits_too_long_for_a_connection_is_told() -> None:
+    async with redis() as server, contextlib.AsyncExitStack() as stack:
+        made = store(server, pool={"max_size": 1, "timeout_wait": "10ms"})
+        stack.push_async_callback(made.close)
+        await made.start()
+        charge = Charge("k", Window.of(60), 10**6, 1)
+        await made._turns.acquire()  # pyright: ignore[reportPrivateUsage]  # somebody holds the only one
+        with pytest.raises(StoreFailed, match="in use"):
+            await made.charge([charge])
+        made._turns.release()  # pyright: ignore[reportPrivateUsage]
+        await made.charge([charge])
+        assert made.trouble is None
+
+
+async def test_a_redis_that_does_not_answer_is_given_up() -> None:
+    silent = await asyncio.start_server(_silent, "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    storage = {"type": "redis", "url": f"redis://127.0.0.1:{port}", "response_timeout": "100ms"}
+    made = RedisStore(RedisStorage.model_validate(storage))
+    async with asyncio.timeout(3):
+        with pytest.raises(StoreFailed):
+            await made.start()
+    silent.close()
+
+
+async def _silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(ConnectionError):
+        while await reader.read(1000):
+            pass
+    writer.close()
+
+
+def test_a_table_for_tls_needs_a_url_for_it() -> None:
+    storage = {"type": "redis", "url": "redis://127.0.0.1", "tls": {"enabled": True}}
+    with pytest.raises(ValueError, match="rediss://"):
+        RedisStore(RedisStorage.model_validate(storage))
+
+
+def test_counters_in_memory_are_not_shared_between_workers(tmp_path: Path) -> None:
+    file = tmp_path / "nexus.toml"
+    file.write_text('[llm.providers.up]\ntype = "echo"\n' + REQUESTS.format(2))
+    ended = command("--config", str(file), "--workers", "2", "--listen-address", "127.0.0.1:0")
+    assert ended.returncode == 1
+    assert 'use type = "redis", or --workers 1' in ended.stderr
