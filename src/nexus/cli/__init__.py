@@ -94,6 +94,49 @@ def models(context: typer.Context, config: ConfigOption = None) -> None:
     raise typer.Exit(models(config or context.obj, os.environ))
 
 
+tools = typer.Typer(help="Look at the tools of the MCP servers.", no_args_is_help=True)
+app.add_typer(tools, name="tools")
+
+
+@tools.command("list")
+def list_tools(config: ConfigOption = None) -> None:
+    """Start the servers and print their tools."""
+    from nexus.cli.tools import listed
+
+    raise typer.Exit(listed(config, os.environ))
+
+
+@tools.command()
+def search(words: list[str], config: ConfigOption = None) -> None:
+    """Print what a search for these keywords finds."""
+    from nexus.cli.tools import search
+
+    raise typer.Exit(search(config, os.environ, words))
+
+
+@tools.command()
+def call(
+    name: Annotated[str, typer.Argument(help="Name as server__tool.")],
+    arguments: Annotated[str, typer.Argument(help="Arguments as a JSON object.")] = "{}",
+    config: ConfigOption = None,
+) -> None:
+    """Run a tool and print its result."""
+    from nexus.cli.tools import call
+
+    raise typer.Exit(call(config, os.environ, name, arguments))
+
+
+@tools.command("eval")
+def evaluate_search(
+    file: Annotated[Path, typer.Argument(help='Lines of {"keywords": [...], "expect": ["server__tool"]}.')],
+    config: ConfigOption = None,
+) -> None:
+    """Measure the search on queries whose answers are known."""
+    from nexus.cli.tools import measure
+
+    raise typer.Exit(measure(config, os.environ, file))
+
+
 def main() -> None:
     """Run the command line."""
     app()

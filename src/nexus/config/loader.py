@@ -95,7 +95,6 @@ class _Load:
         if config is not None:
             found = [*checks.problems(config), *limits.problems(config)]
             found += checks.check_files(config) if files else ()
-            found += pending.problems(config) if pending_too else ()
             for finding in found:
                 self._judge(finding)
             noted = [*unknown.warnings(config), *checks.warnings(config), *limits.warnings(config)]

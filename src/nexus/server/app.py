@@ -5,6 +5,7 @@ import logging
 import secrets
 import time
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from nexus.auth.jwt import Issuer, Verifier
 from nexus.config import Config
@@ -17,7 +18,7 @@ from nexus.llm.providers import PROVIDERS
 from nexus.llm.providers.base import Provider
 from nexus.llm.surfaces import ANTHROPIC, OPENAI
 from nexus.llm.tokens import Metering
-from nexus.ratelimit.limiter import limiter
+from nexus.ratelimit.limiter import Limiter, limiter
 from nexus.ratelimit.memory import MemoryStore
 from nexus.server.asgi import App, Message, Receive, Scope, Send
 from nexus.server.connection import GONE
@@ -29,6 +30,9 @@ from nexus.server.middleware.csrf import csrf
 from nexus.server.middleware.guard import guard
 from nexus.server.passthrough import PATH, Passthrough, Proxy, private_headers
 from nexus.server.wellknown import wellknown
+
+if TYPE_CHECKING:
+    from nexus.server.mcp import Mcp
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +59,7 @@ class Gateway:
         )
         self.passages: list[Proxy | Passthrough] = _passages(config)
         """What goes through as it is."""
+        self.mcp = _mcp(config, self.limiter)
         self.app = self._build()
         self.active = 0
         """Requests under way."""
@@ -68,6 +73,8 @@ class Gateway:
             StoreFailed: limits cannot be counted.
         """
         await self.limiter.start()
+        if self.mcp is not None:
+            await self.mcp.start()
         for provider in self.providers:
             await provider.start()
         await self.catalog.start(forgiving=self.config.llm.discovery.on_start_error == "warn")
@@ -75,6 +82,8 @@ class Gateway:
     async def close(self) -> None:
         """Give everything back, in reverse order."""
         await self.catalog.close()
+        if self.mcp is not None:
+            await self.mcp.close()
         for passage in self.passages:
             await passage.close()
         for provider in reversed(self.providers):
@@ -85,7 +94,9 @@ class Gateway:
 
     def _build(self) -> App:
         server, llm = self.config.server, self.config.llm
-        exact: dict[str, App] = {READY: Ready(self.providers, self.catalog)}
+        exact: dict[str, App] = {READY: Ready(self.providers, self.catalog, self.mcp)}
+        if self.mcp is not None:
+            exact |= dict.fromkeys(self.mcp.paths, self._guard(self.mcp))
         if server.health.enabled and server.health.listen is None:
             exact[server.health.path] = Health()
         spoken = ((OPENAI, llm.protocols.openai), (ANTHROPIC, llm.protocols.anthropic))
@@ -114,7 +125,7 @@ class Gateway:
             app = wellknown(app, server.oauth.protected_resource, self.config.mcp.path)
         return app
 
-    def _guard(self, app: App, surface: Surface) -> App:
+    def _guard(self, app: App, surface: Surface | None = None) -> App:
         native = surface is ANTHROPIC
         return guard(app, self.config.server, self.verifier, self.limiter, native=native)
 
@@ -166,6 +177,14 @@ def _rules(config: Config, provider: ProviderConfig) -> Rules:
         explicit_only=config.llm.require_explicit_models,
         strict=(provider.loss or config.llm.loss) == "strict",
     )
+
+
+def _mcp(config: Config, limiter: Limiter) -> "Mcp | None":
+    if not config.mcp.enabled or not config.mcp.servers:
+        return None
+    from nexus.server.mcp import Mcp, limited  # its SDK takes a second to load
+
+    return Mcp(config, limit=limited(limiter))
 
 
 def _passages(config: Config) -> list[Proxy | Passthrough]:
@@ -241,5 +260,8 @@ def served(gateway: Gateway) -> Iterable[tuple[str, str]]:
     for provider in gateway.providers:
         if llm.providers[provider.name].passthrough:
             yield f"Passthrough to {provider.name}", f"{PATH}/{provider.name}"
+    if gateway.mcp is not None:
+        for path in gateway.mcp.paths:
+            yield "MCP endpoint", path
     if gateway.config.server.health.enabled and gateway.config.server.health.listen is None:
         yield "Health endpoint", gateway.config.server.health.path

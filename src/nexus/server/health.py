@@ -1,6 +1,7 @@
 """Is the process alive, and can it do its work: two questions, two answers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from nexus.llm.catalog import Catalog
 from nexus.llm.protocols.fields import encode
@@ -18,16 +19,28 @@ class Health:
         await _answer(scope, send, 200, _HEALTHY)
 
 
+class Servers(Protocol):
+    """The MCP servers, as far as readiness goes: one that is down keeps nobody from working."""
+
+    @property
+    def troubles(self) -> Mapping[str, str]:
+        """What keeps a server from working, by its name."""
+        ...
+
+
 class Ready:
     """Ready: every part with what keeps it from working, if anything does."""
 
-    def __init__(self, providers: Sequence[Provider], catalog: Catalog) -> None:
+    def __init__(self, providers: Sequence[Provider], catalog: Catalog, mcp: Servers | None = None) -> None:
         self._providers = providers
+        self._mcp = mcp
         self._catalog = catalog
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer GET and HEAD: 200 once discovery has been round and at least one provider works, else 503."""
         parts = {f"llm.providers.{provider.name}": self._state(provider) for provider in self._providers}
+        if self._mcp is not None:
+            parts |= {f"mcp.servers.{name}": trouble for name, trouble in self._mcp.troubles.items()}
         if not self._catalog.ready:
             parts["llm.catalog"] = "asking the providers for their models"
         works = any(self._state(provider) == "up" for provider in self._providers)

@@ -119,7 +119,7 @@ def _announce(address: str, gateway: Gateway) -> None:
     health = gateway.config.server.health
     if health.enabled and health.listen is not None:
         log.info("Health check endpoint exposed at %s%s", health.listen, health.path)
-    if not gateway.providers and not gateway.passages:
+    if not gateway.providers and not gateway.passages and gateway.mcp is None:
         log.warning("No functional endpoint: neither MCP nor LLM is configured")
 
 

@@ -1,0 +1,247 @@
+"""One MCP server: kept connected by a task of its own, with its last known lists. A bad one hurts nobody but itself."""
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Callable
+from typing import Protocol
+
+from mcp.shared.exceptions import MCPError
+from mcp_types import INTERNAL_ERROR
+
+from nexus.mcp import listing
+from nexus.mcp.connect import For
+from nexus.mcp.link import Envelope, Link, Lost, Peer, Raw, Refused, Slow
+from nexus.mcp.listing import Listing
+
+log = logging.getLogger(__name__)
+
+_FIRST_DELAY = 1.0
+_MAX_DELAY = 60.0
+_REFUSED = 30.0
+"""Seconds until credentials that were refused are tried again."""
+_PATIENCE = 5.0
+"""Seconds a call waits for a server that is just coming back."""
+_DEBOUNCE = 0.3
+"""Seconds in which further notices of changed lists are one."""
+
+_LISTS = (
+    "notifications/tools/list_changed",
+    "notifications/prompts/list_changed",
+    "notifications/resources/list_changed",
+)
+
+
+class Dialer(Protocol):
+    """How a server is reached."""
+
+    @property
+    def name(self) -> str:
+        """What the configuration calls it."""
+        ...
+
+    async def connect(self, made_for: For, timeout: float) -> Link:
+        """Connect and do the handshake."""
+        ...
+
+
+class Upstream:
+    """A server and the task that looks after it."""
+
+    def __init__(
+        self,
+        dialer: Dialer,
+        startup_timeout: float,
+        request_timeout: float,
+        *,
+        token: str | None = None,
+        capabilities: Raw | None = None,
+        peer: Peer | None = None,
+        on_up: Callable[[Listing], None] | None = None,
+    ) -> None:
+        self.name = dialer.name
+        self.listing: Listing | None = None
+        """What it has, or last had; `None` until it has once been there."""
+        self.trouble: str | None = "starting"
+        """Why it does not work now; `None` while it does."""
+        self.busy = 0
+        """Calls under way."""
+        self.settled = asyncio.Event()
+        """Set when it has come up or failed for the first time."""
+        self._dialer = dialer
+        self._startup_timeout = startup_timeout
+        self._request_timeout = request_timeout
+        self._for = For(self._notice, token, capabilities, peer)
+        self._on_up = on_up
+        self._link: Link | None = None
+        self._up = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._stale = False
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to look after it."""
+        self._task = asyncio.create_task(self._live(), name=f"mcp upstream {self.name}")
+
+    async def close(self) -> None:
+        """Stop, and end its connection or process."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait((self._task,))
+
+    async def call(
+        self, method: str, params: Raw, peer: Peer | None = None, envelope: Envelope | None = None
+    ) -> Raw:
+        """Ask the server and give its result as it came.
+
+        What certainly did not reach it is sent once more, on a new connection; anything else is never repeated.
+
+        Raises:
+            MCPError: what the server answered, or ours if it did not.
+        """
+        self.busy += 1
+        try:
+            return await self._once(method, params, peer, envelope)
+        except Lost as error:
+            if error.sent:
+                raise self._failure(str(error)) from None
+            return await self._again(method, params, peer, envelope)
+        except (Slow, Refused) as error:
+            raise self._failure(str(error)) from None
+        finally:
+            self.busy -= 1
+
+    async def _once(self, method: str, params: Raw, peer: Peer | None, envelope: Envelope | None) -> Raw:
+        link = await self._linked()
+        try:
+            return await link.request(method, params, self._request_timeout, peer, envelope)
+        except Lost as error:
+            self._drop(link, str(error))
+            raise
+
+    async def _again(self, method: str, params: Raw, peer: Peer | None, envelope: Envelope | None) -> Raw:
+        try:
+            return await self._once(method, params, peer, envelope)
+        except (Lost, Slow, Refused) as error:
+            raise self._failure(str(error)) from None
+
+    def _failure(self, why: str) -> MCPError:
+        return MCPError(INTERNAL_ERROR, f"MCP server '{self.name}': {why}")
+
+    async def _linked(self) -> Link:
+        if self._link is None:
+            self._wake.set()
+            try:
+                async with asyncio.timeout(_PATIENCE):
+                    await self._up.wait()
+            except TimeoutError:
+                raise self._failure(f"not available: {self.trouble}") from None
+        assert self._link is not None
+        return self._link
+
+    def _drop(self, link: Link, why: str) -> None:
+        """Let the task replace a link that does not work; another may have come already."""
+        if self._link is link:
+            self._link = None
+            self._up.clear()
+            self.trouble = why
+            self._wake.set()
+
+    def _notice(self, method: str, params: Raw) -> None:
+        if method in _LISTS:
+            self._stale = True
+            self._wake.set()
+
+    async def _live(self) -> None:
+        """Connect, and connect again, for ever."""
+        delay = _FIRST_DELAY
+        while True:
+            try:
+                link = await self._come_up()
+            except (Lost, Slow, Refused, MCPError, TimeoutError) as error:
+                self._failed(error)
+                delay = await self._rest(delay, refused=isinstance(error, Refused))
+                continue
+            delay = _FIRST_DELAY
+            try:
+                await self._stay(link)
+            finally:
+                self._drop(link, self.trouble or "the connection ended")
+                await link.close()
+
+    async def _come_up(self) -> Link:
+        """Connect and read the lists, in bounded time."""
+        async with asyncio.timeout(self._startup_timeout):
+            link = await self._dialer.connect(self._for, self._startup_timeout)
+            try:
+                self._stale = False
+                found = await listing.read(self.name, link, self._startup_timeout)
+            except BaseException:
+                await link.close()
+                raise
+        self.listing = found
+        if self.trouble is not None:
+            log.info("MCP server %s is up: %d tools", self.name, len(found.tools))
+            if self._on_up is not None:
+                self._on_up(found)
+        self.trouble = None
+        self._link = link
+        self._up.set()
+        self.settled.set()
+        return link
+
+    def _failed(self, error: BaseException) -> None:
+        why = (
+            f"not up within {self._startup_timeout:g} seconds"
+            if isinstance(error, TimeoutError)
+            else str(error)
+        )
+        if why != self.trouble:
+            log.error("MCP server %s does not work: %s", self.name, why)
+        self.trouble = why
+        self.settled.set()
+
+    async def _rest(self, delay: float, *, refused: bool) -> float:
+        """Wait before the next try, each time longer; a call may cut the first waits short, not the long ones."""
+        seconds = max(delay, _REFUSED) if refused else delay * random.uniform(0.8, 1.2)
+        self._wake.clear()
+        if seconds > _PATIENCE:
+            await asyncio.sleep(seconds)
+        else:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._wake.wait()
+        return min(delay * 2, _MAX_DELAY)
+
+    async def _stay(self, link: Link) -> None:
+        """Watch a link until it is of no use; read the lists again when they have changed."""
+        gone = asyncio.create_task(link.gone.wait())
+        try:
+            while self._link is link and not link.gone.is_set():
+                self._wake.clear()
+                wake = asyncio.create_task(self._wake.wait())
+                await asyncio.wait((gone, wake), return_when=asyncio.FIRST_COMPLETED)
+                wake.cancel()
+                if self._stale and self._link is link and not link.gone.is_set():
+                    await asyncio.sleep(_DEBOUNCE)
+                    await self._read_again(link)
+        finally:
+            gone.cancel()
+        if self._link is link:
+            self._drop(link, "the connection ended")
+            log.warning("MCP server %s: the connection ended, connecting again", self.name)
+
+    async def _read_again(self, link: Link) -> None:
+        self._stale = False
+        try:
+            async with asyncio.timeout(self._startup_timeout):
+                self.listing = await listing.read(self.name, link, self._startup_timeout)
+        except Lost as error:
+            self._drop(link, str(error))
+        except (Slow, Refused, MCPError, TimeoutError) as error:
+            log.warning(
+                "MCP server %s: its changed lists could not be read (%s), the old ones are kept",
+                self.name,
+                error,
+            )
