@@ -118,7 +118,7 @@ def node_package(name: str) -> Path | None:
     others = os.environ.get("NEXUS_NODE_MODULES", "").split(os.pathsep)
     folders = [
         *(Path(one) for one in others if one),
-        Path(__file__).parent.parent / "clients" / "node_modules",
+        Path(__file__).parent.parent / "clients" / "mcp" / "node_modules",
     ]
     return next((folder / name for folder in folders if (folder / name).exists()), None)
 

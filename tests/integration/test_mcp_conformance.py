@@ -21,7 +21,7 @@ LINE = re.compile(r"^[✓✗] (\S+): (\d+) passed, (\d+) failed$", re.MULTILINE)
 UNSCORED = re.compile(r"^  [✓✗] (\S+) \(", re.MULTILINE)
 
 pytestmark = [
-    pytest.mark.skipif(SUITE is None, reason="the conformance suite is not installed, see docs/mcp.md"),
+    pytest.mark.skipif(SUITE is None, reason="the conformance suite is not installed: make clients"),
     pytest.mark.timeout(180),
 ]
 

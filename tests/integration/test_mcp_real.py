@@ -19,14 +19,14 @@ pytestmark = pytest.mark.timeout(120)
 def _npm(name: str) -> str:
     package = node_package(f"@modelcontextprotocol/{name}")
     if package is None:
-        pytest.skip(f"@modelcontextprotocol/{name} is not installed, see docs/mcp.md")
+        pytest.skip(f"@modelcontextprotocol/{name} is not installed: make clients")
     return str(package / "dist" / "index.js")
 
 
 def _python(name: str) -> str:
     found = program(name)
     if found is None:
-        pytest.skip(f"{name} is not installed, see docs/mcp.md")
+        pytest.skip(f"{name} is not installed: make clients")
     return found
 
 
@@ -130,7 +130,7 @@ await client.close();
 async def test_the_official_typescript_client(tmp_path: Path) -> None:
     sdk = node_package("@modelcontextprotocol/sdk")
     if sdk is None:
-        pytest.skip("@modelcontextprotocol/sdk is not installed, see docs/mcp.md")
+        pytest.skip("@modelcontextprotocol/sdk is not installed: make clients")
     (tmp_path / "node_modules").symlink_to(sdk.parent.parent)
     (tmp_path / "client.mjs").write_text(_TYPESCRIPT)
     said = await _against_plain(tmp_path, [node(), "client.mjs", "URL"])
@@ -141,7 +141,7 @@ async def test_the_official_typescript_client(tmp_path: Path) -> None:
 async def test_the_inspector(tmp_path: Path) -> None:
     inspector = node_package("@modelcontextprotocol/inspector")
     if inspector is None:
-        pytest.skip("@modelcontextprotocol/inspector is not installed, see docs/mcp.md")
+        pytest.skip("@modelcontextprotocol/inspector is not installed: make clients")
     command = [node(), str(inspector / "cli" / "build" / "cli.js"), "--cli", "URL", "--transport", "http"]
     said = await _against_plain(tmp_path, [*command, "--method", "tools/list"])
     assert [one["name"] for one in said["tools"]] == ["search", "execute"]
@@ -189,7 +189,7 @@ async def test_the_search_finds_what_agents_ask_for_among_real_tools() -> None:
     toml = "".join(_stdio(name, _python(f"mcp-server-{name}")) for name in ("time", "git", "fetch"))
     for name, script in scripts.items():
         if (path := node_package(script)) is None:
-            pytest.skip(f"{script} is not installed, see docs/mcp.md")
+            pytest.skip(f"{script} is not installed: make clients")
         toml += _stdio(name, node(), str(path), *(["/tmp"] if name == "files" else [])) + environ
     async with mounted(toml) as gateway:
         assert gateway.mcp.troubles == {}
