@@ -86,8 +86,9 @@ def payloads(data: bytes) -> Iterator[bytes]:
         yield from filter(None, map(payload, events(data)))
         return
     for event in data.split(b"\n\n"):
-        begin = event.find(b"data: ")
-        plain = begin >= 0 and (begin == 0 or event[begin - 1] == 10) and event.find(b"\n", begin) < 0
+        begin = event.find(b"data:")
+        at_line = begin == 0 or (begin > 0 and event[begin - 1] == 10)
+        plain = at_line and event.startswith(b" ", begin + 5) and event.find(b"\n", begin) < 0
         if found := event[begin + 6 :] if plain else payload(event):
             yield found
 
