@@ -4,7 +4,7 @@ export UV_NO_PROGRESS := 1
 # a company's own authorities are in the system's store
 export UV_SYSTEM_CERTS := 1
 
-.PHONY: setup run test check lint types layers fmt bench docs lock clients
+.PHONY: setup run test check lint types layers fmt bench docs golden lock clients agents
 
 setup: .venv/.synced
 
@@ -40,8 +40,15 @@ fmt: setup
 clients: setup
 	$(PY) tests/clients/install.py
 
+agents: clients
+	$(PY) tests/clients/install.py agents
+	$(PY) -m pytest -q tests/clients/agents/agents.py
+
 bench: setup
 	$(PY) benchmarks/relay.py
+
+golden: setup
+	$(PY) tests/golden/write.py
 
 docs: setup
 	$(PY) -m nexus.config.reference > docs/reference/configuration.md

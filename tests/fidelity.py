@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import msgspec
 
+import answers
 import recorded
 from nexus.errors import NexusError, Unrepresentable
 from nexus.llm.protocols.anthropic.inbound import Messages
@@ -42,8 +43,8 @@ NAMES = {
 }
 INBOUNDS: Mapping[str, Inbound] = {"openai": Chat(), "responses": Responses(), "anthropic": Messages()}
 WIRES: Mapping[str, tuple[Wire, str]] = {
-    "openai": (ChatWire(), "gpt-4o"),
-    "responses": (ResponsesWire(), "gpt-5"),
+    "openai": (ChatWire(), "gpt-5.2"),
+    "responses": (ResponsesWire(), "gpt-5.2"),
     "anthropic": (MessagesWire(), "claude-sonnet-4-5"),
     "google": (GoogleWire(), "gemini-2.5-pro"),
     "converse": (ConverseWire(), "us.anthropic.claude-sonnet-4-5-20250929-v1:0"),
@@ -388,6 +389,7 @@ def page() -> str:
     ]
     for inbound in INBOUNDS:
         lines += ["", f"## {NAMES[inbound]} clients", "", *table(inbound)]
+    lines += ["", *answers.section(NAMES)]
     lines += ["", "## Recorded traffic", "", *counts()]
     return "\n".join(lines) + "\n"
 

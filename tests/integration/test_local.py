@@ -60,6 +60,20 @@ async def test_it_speaks_responses() -> None:
         assert b"Paris" in answer.body
 
 
+async def test_a_streamed_response_has_all_that_the_library_looks_for() -> None:
+    sdk = pytest.importorskip("openai")
+    async with (
+        gateway(TOML) as nexus,
+        sdk.AsyncOpenAI(base_url=f"{nexus.url}/llm/v1", api_key="k", max_retries=0) as client,
+        client.responses.stream(
+            model="here/smollm2-135m-instruct", input="What is the capital of France?"
+        ) as events,
+    ):
+        answer = await events.get_final_response()
+        assert "Paris" in answer.output_text
+        assert answer.usage.output_tokens > 0
+
+
 async def test_a_server_that_dies_is_replaced() -> None:
     async with gateway(TOML) as nexus:
         assert "Paris" in await capital(nexus)

@@ -377,6 +377,16 @@ async def test_tokens_are_counted_by_a_provider_that_can() -> None:
         assert "x-nexus-estimated" not in answer.headers
 
 
+@pytest.mark.parametrize("target", [COUNT, COUNT + "?beta=true"])
+async def test_tokens_are_estimated_where_the_upstream_knows_no_counts(target: str) -> None:
+    told = Told(404, pieces=(b'{"type":"error","error":{"type":"not_found_error","message":"x"}}',))
+    async with upstream(lambda _: told) as up, gateway(toml(up.url, "anthropic")) as nexus:
+        answer = await nexus.ask("POST", target, ask())
+        assert (answer.status, answer.headers["x-nexus-estimated"]) == (200, "true")
+        answer = await nexus.ask("POST", MESSAGES, ask(max_tokens=9))
+        assert answer.status == 404
+
+
 async def test_tokens_are_estimated_for_any_other() -> None:
     async with upstream() as up, gateway(toml(up.url, "openai")) as nexus:
         answer = await nexus.ask(

@@ -14,7 +14,18 @@ PAGES = [
     *ROOT.glob("examples/**/*.md"),
     *ROOT.glob("benchmarks/*.md"),
 ]
-KEYS = {"OPENAI_API_KEY": "k"}
+KEYS: dict[str, str] = dict.fromkeys(
+    (
+        "ANTHROPIC_API_KEY",
+        "AZURE_OPENAI_API_KEY",
+        "GEMINI_API_KEY",
+        "LITELLM_API_KEY",
+        "OPENAI_API_KEY",
+        "OPENROUTER_API_KEY",
+        "VERTEX_TOKEN",
+    ),
+    "k",
+)
 
 
 def named(page: Path) -> str:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from functools import cache
 
+from nexus.errors import UpstreamError
 from nexus.llm import reply, tokens
 from nexus.llm.protocols.base import Counter, Inbound
 from nexus.llm.providers.base import Call
@@ -23,8 +24,7 @@ async def count(inbound: Inbound, write: Callable[[int], bytes], body: bytes, ch
     request.model = chosen.model
     counter = chosen.provider.counter(chosen.model)
     if counter is None:
-        vocabulary = await asyncio.to_thread(_vocabulary)  # it takes half a second to load
-        return json_reply(write((await vocabulary.estimate(body)).input), (_ESTIMATED,))
+        return await estimated(write, body)
     call = Call(
         chosen.provider.kind,
         b"POST",
@@ -33,7 +33,23 @@ async def count(inbound: Inbound, write: Callable[[int], bytes], body: bytes, ch
         b"application/json",
         asked=chosen.asked,
     )
-    return await _ask(counter, call, chosen, write)
+    try:
+        return await _ask(counter, call, chosen, write)
+    except UpstreamError as error:
+        if not knows_no_counts(error):
+            raise
+        return await estimated(write, body)
+
+
+async def estimated(write: Callable[[int], bytes], body: bytes) -> Reply:
+    """Answer a token count by OpenAI's vocabulary, whoever the model is of."""
+    vocabulary = await asyncio.to_thread(_vocabulary)  # it takes half a second to load
+    return json_reply(write((await vocabulary.estimate(body)).input), (_ESTIMATED,))
+
+
+def knows_no_counts(error: UpstreamError) -> bool:
+    """Tell whether an upstream has no such endpoint; agents that get a 404 count by having answers made, and paid for."""
+    return error.upstream_status in (404, 405, 501)
 
 
 @cache

@@ -30,9 +30,21 @@ async def embed(embedder: Embedder, body: bytes, chosen: Route) -> Reply:
     answers: list[bytes] = []
     for begin in range(0, len(requests), _AT_ONCE):
         some = requests[begin : begin + _AT_ONCE]
-        answers += await asyncio.gather(*[_send(path, one, chosen) for path, one in some])
+        answers += await _send_all(some, chosen)
     written = embeddings.write_response(embedder.read_responses(answers), asked)
     return json_reply(written, _dropped(losses))
+
+
+async def _send_all(requests: Sequence[tuple[str, bytes]], chosen: Route) -> list[bytes]:
+    """Send some at once; when one fails the others are given up."""
+    sending = [asyncio.create_task(_send(path, body, chosen)) for path, body in requests]
+    try:
+        return await asyncio.gather(*sending)
+    except BaseException:
+        for one in sending:
+            one.cancel()
+        await asyncio.gather(*sending, return_exceptions=True)
+        raise
 
 
 async def _send(path: str, body: bytes, chosen: Route) -> bytes:

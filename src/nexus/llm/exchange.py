@@ -11,10 +11,11 @@ from nexus.errors import (
     UnknownModel,
     UnknownProvider,
     UnsupportedMediaType,
+    UpstreamError,
 )
 from nexus.llm import embedding
 from nexus.llm.catalog import Catalog
-from nexus.llm.counting import count
+from nexus.llm.counting import count, estimated, knows_no_counts
 from nexus.llm.protocols import fields, form
 from nexus.llm.protocols.base import Body, Endpoint, Surface
 from nexus.llm.protocols.signature import MARK
@@ -88,7 +89,12 @@ async def exchange(request: Request, catalog: Catalog, metering: Metering, keep_
 async def _carry(request: Request, opened: _Opened, chosen: Route, keep_alive: float) -> Reply:
     endpoint = request.endpoint
     if _is_relayed(request, chosen):
-        return await _relay(request, opened, chosen, keep_alive)
+        try:
+            return await _relay(request, opened, chosen, keep_alive)
+        except UpstreamError as error:
+            if endpoint.write_count is None or not knows_no_counts(error):
+                raise
+            return await estimated(endpoint.write_count, request.body)
     if endpoint.inbound is not None and endpoint.write_count is not None:
         return await count(endpoint.inbound, endpoint.write_count, request.body, chosen)
     if endpoint.inbound is not None and (wire := chosen.provider.wire(chosen.model)) is not None:

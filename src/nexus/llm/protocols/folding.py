@@ -19,7 +19,6 @@ from nexus.llm.canonical import (
     Text,
     Thinking,
     ToolCall,
-    Usage,
 )
 
 
@@ -88,7 +87,7 @@ def unfold(response: ChatResponse) -> Iterator[Event]:
     for index, part in enumerate(response.parts):
         yield PartOpened(index, part)
         yield PartClosed(index)
-    yield Stopped(response.stop, response.usage or Usage())
+    yield Stopped(response.stop, response.usage)
 
 
 def is_foreign(part: AnyPart, protocol: str) -> bool:

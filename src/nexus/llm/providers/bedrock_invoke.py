@@ -10,6 +10,7 @@ import msgspec
 
 from nexus.errors import InvalidRequest, NotFound, UpstreamGarbage
 from nexus.llm.protocols import fields
+from nexus.llm.protocols.anthropic.errors import NotThreaded
 from nexus.llm.protocols.converse.families import generation
 from nexus.llm.protocols.converse.wire import path_of
 from nexus.llm.providers.base import Call
@@ -42,6 +43,7 @@ _REFUSED: dict[str, frozenset[str]] = {
     "service_tier": frozenset(),
 }
 """Settings Bedrock refuses, unless one of these betas is sent with them."""
+_NULL = msgspec.Raw(b"null")
 _VERSION = msgspec.Raw(b'"bedrock-2023-05-31"')
 _decode_texts = msgspec.json.Decoder(list[str]).decode
 
@@ -62,12 +64,14 @@ def adapt(call: Call, base_of: Callable[[str], str], betas: frozenset[str] | Non
     """Make the call of a client of the Messages API one to Bedrock, and tell what was left out of it.
 
     Raises:
-        InvalidRequest: it names no model.
+        InvalidRequest: it names no model, or needs state where there is none.
         NotFound: Bedrock has nothing like it.
     """
     if call.path not in ("/messages", "/messages/count_tokens"):
         raise NotFound(f"Bedrock has nothing like {call.path}")
     body = fields.split(call.body)
+    if body.pop("thread", _NULL) != _NULL:
+        raise NotThreaded
     model = fields.text(body, "model")
     base = base_of(model)
     if betas is None:

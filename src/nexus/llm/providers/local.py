@@ -1,6 +1,7 @@
 """A model on this machine: a llama.cpp server as our child, started, watched, replaced and ended with us.
 
-It speaks the OpenAI and the Anthropic API itself, so beyond its life there is nothing here: requests go through as they are.
+It speaks the chat protocols of OpenAI and Anthropic itself, so beyond its life there is little here: those requests go
+through as they are.
 """
 
 import asyncio
@@ -19,6 +20,8 @@ from nexus.config.llm import LocalConfig, ProviderConfig
 from nexus.errors import NexusError, UpstreamBroken, UpstreamUnreachable
 from nexus.http.client import Failed, header_block
 from nexus.llm.canonical import Model
+from nexus.llm.protocols.base import Wire
+from nexus.llm.protocols.openai.wire import ChatWire, Options
 from nexus.llm.providers.api import OUR_HEADERS, Api
 from nexus.llm.providers.base import Answer, Call, Plain, ProviderFailed
 
@@ -40,6 +43,15 @@ _TEMPLATE = """\
 {%- endfor -%}
 {%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}
 """
+_WIRE = ChatWire(
+    Options(
+        max_tokens="max_tokens",
+        developer_role=False,
+        reasoning_field="reasoning_content",
+        top_k=True,
+        custom_tools=False,
+    )
+)
 _START_TIMEOUT = 60.0
 _MAX_DELAY = 30.0
 _STEADY = 60.0
@@ -68,7 +80,11 @@ class Local(Plain):
 
     def speaks(self, model: str) -> Sequence[str]:
         """Name the protocols of its server."""
-        return ("openai", "anthropic", "responses", "embeddings")
+        return ("openai", "anthropic", "embeddings")
+
+    def wire(self, model: str) -> Wire:
+        """Give chat completions; its own Responses API streams events that libraries stumble over."""
+        return _WIRE
 
     async def start(self) -> None:
         """Start the server in the background.

@@ -2,9 +2,9 @@
 
 import base64
 import binascii
+import hashlib
+import re
 from collections.abc import Sequence
-
-import msgspec
 
 from nexus.errors import Unrepresentable
 from nexus.llm.canonical import (
@@ -23,14 +23,14 @@ from nexus.llm.canonical import (
     ToolResult,
     Written,
 )
-from nexus.llm.protocols import custom_tools
 from nexus.llm.protocols.anthropic.citations import write_citations
 from nexus.llm.protocols.anthropic.tools import write_cache
+from nexus.llm.protocols.arguments import as_object
 from nexus.llm.protocols.node import object_of
 
 _VENDORS = ("anthropic", "converse")
 """Origins of signatures that the vendor of Claude takes, wherever the model runs."""
-_decode = msgspec.json.Decoder().decode
+_ID = re.compile(r"[a-zA-Z0-9_-]+")
 
 
 def write_blocks(parts: Sequence[AnyPart], losses: list[Loss], *, own: bool) -> list[Json]:
@@ -57,7 +57,7 @@ def _write(part: AnyPart, losses: list[Loss], *, own: bool) -> dict[str, Json] |
         case Text():
             return _write_text(part, own=own)
         case Refusal():
-            return {"type": "text", "text": part.text} if part.text else None
+            return {"type": "text", "text": part.text} if part.text.strip() else None
         case Media():
             return _write_media(part, own=own)
         case Thinking():
@@ -65,9 +65,9 @@ def _write(part: AnyPart, losses: list[Loss], *, own: bool) -> dict[str, Json] |
         case ToolCall():
             return {
                 "type": "tool_use",
-                "id": part.id,
+                "id": part.id if own else _id(part.id),
                 "name": part.name,
-                "input": write_input(part),
+                "input": as_object(part),
             }
         case ToolResult():
             return _write_result(part, losses, own=own)
@@ -79,8 +79,8 @@ def _write(part: AnyPart, losses: list[Loss], *, own: bool) -> dict[str, Json] |
 
 
 def _write_text(part: Text, *, own: bool) -> dict[str, Json] | None:
-    if not part.text and not own:
-        return None  # the protocol refuses empty texts
+    if not part.text.strip() and not own:
+        return None  # the protocol refuses texts of nothing but spaces
     written: dict[str, Json] = {"type": "text", "text": part.text}
     if own and part.citations:
         written["citations"] = write_citations(part.citations)
@@ -101,22 +101,14 @@ def is_signed(part: Thinking) -> bool:
     return part.origin in _VENDORS and bool(part.redacted or part.signature)
 
 
-def write_input(part: ToolCall) -> Json:
-    """Write the arguments of a call; they have to be an object."""
-    if part.custom:
-        return msgspec.Raw(custom_tools.arguments_of(part.arguments).encode())
-    text = part.arguments.strip()
-    try:
-        value = _decode(text) if text else None
-    except msgspec.DecodeError:
-        return {"invalid_json": part.arguments}  # a model broke off: the conversation goes on all the same
-    if isinstance(value, dict):
-        return msgspec.Raw(text.encode())
-    return {} if value is None else {"value": value}
+def _id(given: str) -> str:
+    """Give an id of a call as Anthropic allows them; other vendors' hold other characters too."""
+    return given if _ID.fullmatch(given) else f"toolu_{hashlib.sha256(given.encode()).hexdigest()[:32]}"
 
 
 def _write_result(part: ToolResult, losses: list[Loss], *, own: bool) -> dict[str, Json]:
-    written: dict[str, Json] = {"type": "tool_result", "tool_use_id": part.call_id}
+    id = part.call_id if own else _id(part.call_id)
+    written: dict[str, Json] = {"type": "tool_result", "tool_use_id": id}
     content = write_blocks(part.content, losses, own=own)
     if len(part.content) == 1 and isinstance(part.content[0], Text) and part.content[0].cache is None:
         if part.content[0].text:

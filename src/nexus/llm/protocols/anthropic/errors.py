@@ -5,9 +5,11 @@ https://platform.claude.com/docs/en/api/errors
 An upstream that speaks the same protocol has already said it: its body goes to the client as it came.
 """
 
+from typing import ClassVar
+
 import msgspec
 
-from nexus.errors import NexusError, UpstreamError, UpstreamFailed
+from nexus.errors import InvalidRequest, NexusError, UpstreamError, UpstreamFailed
 from nexus.llm.protocols.fields import encode
 
 _JSON = b"application/json"
@@ -38,10 +40,28 @@ class _Envelope(msgspec.Struct, tag="error"):
 _decode = msgspec.json.Decoder(_Envelope).decode
 
 
+class NotThreaded(InvalidRequest):
+    """A client wants the server to keep the conversation, which Anthropic alone does.
+
+    Its libraries know the code in the details, and send the whole conversation instead.
+    https://github.com/anthropics/anthropic-sdk-typescript
+    """
+
+    details: ClassVar[dict[str, object]] = {
+        "error_code": "thread_unsupported_request",
+        "unsupported": ["thread"],
+    }
+
+    def __init__(self) -> None:
+        super().__init__("thread: this provider keeps nothing between requests; send the whole conversation")
+
+
 def write_error(error: NexusError) -> tuple[int, bytes, bytes]:
     """Give status, content type and body for a failure before the first byte of an answer."""
     if isinstance(error, UpstreamFailed) and error.kind in _KINDS:
         return error.status, _JSON, _envelope(error.kind, str(error))
+    if isinstance(error, NotThreaded):
+        return error.status, _JSON, _envelope(error.type, str(error), details=error.details)
     if not isinstance(error, UpstreamError):
         return error.status, _JSON, _body(error.status, str(error))
     if error.protocol == "anthropic" and _speaks_anthropic(error.body):
@@ -63,8 +83,8 @@ def _body(status: int, message: str) -> bytes:
     return _envelope(kind, message)
 
 
-def _envelope(kind: str, message: str) -> bytes:
-    return encode({"type": "error", "error": {"type": kind, "message": message}})
+def _envelope(kind: str, message: str, **more: object) -> bytes:
+    return encode({"type": "error", "error": {"type": kind, "message": message, **more}})
 
 
 def _speaks_anthropic(body: bytes) -> bool:

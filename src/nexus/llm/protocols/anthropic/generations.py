@@ -19,6 +19,13 @@ def generation(model: str) -> tuple[int, int]:
     return _NEWEST if "claude" in model else _OTHER
 
 
+def longest(model: str) -> int:
+    """Give the tokens an answer of an agent that sets no limit may have."""
+    if "claude" not in model or generation(model) < (3, 5):
+        return 4096
+    return 8192 if generation(model) < (3, 7) else 32000
+
+
 def thinks(model: str) -> bool:
     """Tell whether it can be asked to think at all."""
     return generation(model) >= (3, 7)

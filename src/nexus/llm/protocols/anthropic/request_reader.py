@@ -17,6 +17,7 @@ from nexus.llm.canonical import (
     Turn,
 )
 from nexus.llm.protocols.anthropic.block_reader import read_parts
+from nexus.llm.protocols.anthropic.errors import NotThreaded
 from nexus.llm.protocols.anthropic.tools import read_tools
 from nexus.llm.protocols.node import Node
 
@@ -29,9 +30,11 @@ def read_request(body: bytes, *, needs_max_tokens: bool) -> ChatRequest:
     """Read a request.
 
     Raises:
-        InvalidRequest: it breaks a rule of the protocol.
+        InvalidRequest: it breaks a rule of the protocol, or needs state where there is none.
     """
     root = Node.of(body)
+    if root.take("thread") is not None:
+        raise NotThreaded
     max_tokens = root.integer("max_tokens")
     if max_tokens is None and needs_max_tokens:
         raise root.fail("max_tokens", "is missing; the Anthropic protocol requires it")

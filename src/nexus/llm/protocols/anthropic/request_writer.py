@@ -23,8 +23,8 @@ def write_request(request: ChatRequest) -> tuple[dict[str, Json], list[Loss]]:
     body: dict[str, Json] = {"model": request.model}
     system, turns = _split(request, losses)
     write_settings(request, body, losses)
-    if system:
-        body["system"] = _write_system(system)
+    if written := _write_system(system, own=own):
+        body["system"] = written
     body["messages"] = _write_messages(turns, request, losses)
     if tools := write_tools(request, losses):
         body["tools"] = tools
@@ -61,13 +61,13 @@ def _split(request: ChatRequest, losses: list[Loss]) -> tuple[list[AnyPart], lis
     return system, turns
 
 
-def _write_system(parts: list[AnyPart]) -> Json:
+def _write_system(parts: list[AnyPart], *, own: bool) -> Json:
     for part in parts:
         if not isinstance(part, Text):
             raise Unrepresentable(part.path, "a system prompt of the Anthropic protocol holds text only")
     if len(parts) == 1 and isinstance(parts[0], Text) and parts[0].cache is None:
         return parts[0].text
-    return write_blocks(parts, [], own=True)
+    return write_blocks(parts, [], own=own)
 
 
 def _write_messages(turns: list[Turn], request: ChatRequest, losses: list[Loss]) -> list[_Message]:

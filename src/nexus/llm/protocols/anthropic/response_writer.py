@@ -15,10 +15,10 @@ from nexus.llm.canonical import (
     ToolCall,
     ToolResult,
 )
-from nexus.llm.protocols.anthropic.block_writer import write_input
 from nexus.llm.protocols.anthropic.citations import write_citations
 from nexus.llm.protocols.anthropic.stops import write_stop
 from nexus.llm.protocols.anthropic.usage import write_usage
+from nexus.llm.protocols.arguments import as_object
 from nexus.llm.protocols.node import object_of
 from nexus.llm.protocols.signature import seal
 
@@ -79,7 +79,7 @@ def write_part(part: AnyPart, *, own: bool = False) -> list[dict[str, Json]]:
                 "type": "tool_use",
                 "id": part.id,
                 "name": part.name,
-                "input": write_input(part),
+                "input": as_object(part),
             }
             return [*write_signature(part), {**called, **part.extras} if own else called]
         case Opaque() if part.protocol == "anthropic":

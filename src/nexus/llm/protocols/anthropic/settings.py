@@ -1,6 +1,6 @@
 """The settings of a Messages request, with the rules of each generation of models."""
 
-from itertools import takewhile
+from itertools import groupby
 
 from nexus.llm.canonical import (
     AnyPart,
@@ -18,8 +18,8 @@ from nexus.llm.protocols.anthropic.block_writer import is_signed
 from nexus.llm.protocols.node import object_of
 from nexus.llm.protocols.reasoning import budget_of, nearest
 
-DEFAULT_MAX_TOKENS = 4096
 _MIN_BUDGET = 1024
+DEFAULT_MAX_TOKENS = 4096
 _EFFORTS: tuple[Effort, ...] = ("low", "medium", "high", "xhigh", "max")
 _LACKING = ("frequency_penalty", "presence_penalty", "seed", "top_logprobs", "verbosity", "cache_key")
 _TIERS = {"auto": "auto", "default": "standard_only"}
@@ -30,7 +30,9 @@ def write_settings(request: ChatRequest, body: dict[str, Json], losses: list[Los
     own = request.protocol == "anthropic"
     thinking = _write_reasoning(request, body, losses)
     if request.max_tokens is not None or not own:
-        body["max_tokens"] = request.max_tokens or DEFAULT_MAX_TOKENS + thinking
+        # agents of the Responses API write whole files and set no limit
+        longest = generations.longest(request.model) if request.protocol == "responses" else 0
+        body["max_tokens"] = request.max_tokens or max(longest, DEFAULT_MAX_TOKENS + thinking)
     if own:
         _write_sampling(request, body)
     else:
@@ -126,17 +128,23 @@ def _lacks_thoughts(request: ChatRequest) -> bool:
 
     https://platform.claude.com/docs/en/build-with-claude/extended-thinking
     """
-    turns = [turn for turn in request.turns if turn.role in ("user", "assistant")]
-    last = list(takewhile(lambda turn: turn.role == "user", reversed(turns)))
-    if not any(isinstance(part, ToolResult) for turn in last for part in turn.parts):
+    said = [
+        (turn.role, part)
+        for turn in request.turns
+        if turn.role in ("user", "assistant")
+        for part in turn.parts
+        if not _is_left_out(part)
+    ]
+    sides = [[part for _, part in side] for _, side in groupby(said, lambda one: one[0])]
+    if len(sides) < 2 or not any(isinstance(part, ToolResult) for part in sides[-1]):
         return False
-    answers = takewhile(lambda turn: turn.role == "assistant", reversed(turns[: len(turns) - len(last)]))
-    said = [part for turn in reversed(list(answers)) for part in turn.parts if not _is_left_out(part)]
-    return bool(said) and not isinstance(said[0], Thinking)
+    return not isinstance(sides[-2][0], Thinking)
 
 
 def _is_left_out(part: AnyPart) -> bool:
-    return (isinstance(part, Thinking) and not is_signed(part)) or (isinstance(part, Text) and not part.text)
+    return (isinstance(part, Thinking) and not is_signed(part)) or (
+        isinstance(part, Text) and not part.text.strip()
+    )
 
 
 def _write_own_reasoning(wanted: Reasoning, body: dict[str, Json]) -> int:

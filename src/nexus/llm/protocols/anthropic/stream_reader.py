@@ -4,6 +4,7 @@ https://platform.claude.com/docs/en/build-with-claude/streaming
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import msgspec
 
@@ -67,15 +68,29 @@ _decode_any = msgspec.json.Decoder(dict[str, Json]).decode
 _NONE: tuple[Event, ...] = ()
 
 
+@dataclass(slots=True)
+class _Open:
+    """A part that has begun and not ended."""
+
+    index: int
+    is_opaque: bool = False
+    """Whether only this protocol knows it."""
+    lacks_arguments: bool = False
+    """Whether it is a call of which no arguments have come."""
+
+
 class StreamReader:
     """Reads one stream."""
 
     def __init__(self, request: ChatRequest) -> None:
+        self._model = request.model
         self._unwraps = schema_tool.is_needed(request)
         self._answered = False
         self._called = False
-        self._open: dict[int, bool] = {}
-        """Parts that have begun and not ended, and whether only this protocol knows them."""
+        self._open: dict[int, _Open] = {}
+        """By the number of the block."""
+        self._count = 0
+        self._started = False
         self._usage: Usage | None = None
         self._stop: Stop | None = None
         self._extras: Extras = {}
@@ -84,10 +99,10 @@ class StreamReader:
     def read(self, payload: bytes) -> Sequence[Event]:
         """Give what one event says."""
         try:
-            event = _decode(payload)
-            return self._read(event)
-        except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError):
+            found = self._read(_decode(payload))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError, TypeError):
             raise UpstreamGarbage("The upstream sent an event that is none of its protocol") from None
+        return found if self._started else self._begun(found)
 
     def end(self) -> Sequence[Event]:
         """Give what the end of the stream says."""
@@ -95,18 +110,26 @@ class StreamReader:
             return _NONE
         if self._stop is None:
             raise UpstreamFailed(_CUT)
-        return self._finish()
+        return self._begun(self._finish())
+
+    def _begun(self, found: Sequence[Event]) -> Sequence[Event]:
+        """Begin the answer where the upstream did not say that it does."""
+        if self._started or not found:
+            return found
+        self._started = True
+        return found if type(found[0]) is Started else (Started("anthropic", "", self._model), *found)
 
     def _read(self, event: _Event) -> Sequence[Event]:
         match event.type:
+            case _ if self._done:
+                return _NONE
             case "content_block_delta":
                 return self._grow(event)
             case "content_block_start" if event.content_block is not None:
-                return (self._begin(event.index, event.content_block),)
-            case "content_block_stop" if event.index in self._open:
-                del self._open[event.index]
-                return (PartClosed(event.index),)
-            case "message_start" if event.message is not None:
+                return (*self._close(event.index), self._begin(event.index, event.content_block))
+            case "content_block_stop":
+                return self._close(event.index)
+            case "message_start" if event.message is not None and not self._started:
                 return (self._start(event.message),)
             case "message_delta":
                 return self._settle(event)
@@ -135,32 +158,44 @@ class StreamReader:
 
     def _begin(self, index: int, block: Block) -> Event:
         part = read_block(block, grows=True)
+        opened = self._open[index] = _Open(self._count, isinstance(part, Opaque))
+        self._count += 1
         if isinstance(part, ToolCall):
+            opened.lacks_arguments = not part.arguments
             if self._unwraps and schema_tool.is_call(part):
                 self._answered = True
                 part = Text(part.arguments)
             else:
                 self._called = True
-        self._open[index] = isinstance(part, Opaque)
-        return PartOpened(index, part)
+        return PartOpened(opened.index, part)
+
+    def _close(self, index: int) -> Sequence[Event]:
+        opened = self._open.pop(index, None)
+        if opened is None:
+            return _NONE
+        closed = PartClosed(opened.index)
+        return (PartDelta(opened.index, "{}"), closed) if opened.lacks_arguments else (closed,)
 
     def _grow(self, event: _Event) -> Sequence[Event]:
-        if event.index not in self._open:
+        opened = self._open.get(event.index)
+        if opened is None:
             return _NONE
-        if self._open[event.index]:
-            return (PartDelta(event.index, raw=_decode_any(event.delta)),)
+        index = opened.index
+        if opened.is_opaque:
+            return (PartDelta(index, raw=_decode_any(event.delta)),)
         delta = _decode_delta(event.delta)
         match delta.type:
             case "text_delta":
-                return (PartDelta(event.index, delta.text),)
+                return (PartDelta(index, delta.text),)
             case "input_json_delta":
-                return (PartDelta(event.index, delta.partial_json),)
+                opened.lacks_arguments = opened.lacks_arguments and not delta.partial_json
+                return (PartDelta(index, delta.partial_json),)
             case "thinking_delta":
-                return (PartDelta(event.index, delta.thinking),)
+                return (PartDelta(index, delta.thinking),)
             case "signature_delta":
-                return (PartDelta(event.index, signature=delta.signature),)
+                return (PartDelta(index, signature=delta.signature),)
             case "citations_delta":
-                return (PartDelta(event.index, citation=read_citation(delta.citation)),)
+                return (PartDelta(index, citation=read_citation(delta.citation)),)
             case _:
                 return _NONE
 
@@ -178,6 +213,5 @@ class StreamReader:
 
     def _finish(self) -> Sequence[Event]:
         self._done = True
-        closed: list[Event] = [PartClosed(index) for index in self._open]
-        self._open.clear()
+        closed = [event for index in list(self._open) for event in self._close(index)]
         return (*closed, Stopped(self._stop or Stop("end"), self._usage, self._extras))

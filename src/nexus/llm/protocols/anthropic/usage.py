@@ -52,6 +52,8 @@ def write_usage(usage: Usage | None, *, own: bool) -> dict[str, Json]:
             "ephemeral_5m_input_tokens": usage.cache_write,
             "ephemeral_1h_input_tokens": usage.cache_write_1h,
         }
+    if usage.reasoning:
+        written["output_tokens_details"] = {"thinking_tokens": usage.reasoning}
     return {**written, **usage.extras} if own else written
 
 

@@ -4,8 +4,6 @@ import hashlib
 import re
 from collections.abc import Sequence
 
-import msgspec
-
 from nexus.errors import Unrepresentable
 from nexus.llm.canonical import (
     AnyPart,
@@ -19,7 +17,7 @@ from nexus.llm.canonical import (
     ToolCall,
     ToolResult,
 )
-from nexus.llm.protocols import custom_tools
+from nexus.llm.protocols.arguments import as_object
 from nexus.llm.protocols.converse import families
 from nexus.llm.protocols.converse.draft import Block, Draft
 from nexus.llm.protocols.converse.media_writer import write_media
@@ -29,7 +27,6 @@ _CLAUDE = ("converse", "anthropic")
 """Origins of signatures that Claude takes, by whichever API it gave them."""
 _ID = re.compile(r"[a-zA-Z0-9_.:-]{1,64}")
 _IN_RESULTS = frozenset(("text", "json", "image", "document", "video", "searchResult"))
-_decode = msgspec.json.Decoder().decode
 
 
 def write_blocks(parts: Sequence[AnyPart], draft: Draft) -> list[Block]:
@@ -84,7 +81,7 @@ def _write(part: AnyPart, draft: Draft) -> Block | None:
         case Thinking():
             return _write_thinking(part, draft)
         case ToolCall():
-            call: Block = {"toolUseId": _id(part.id), "name": part.name, "input": _input(part)}
+            call: Block = {"toolUseId": _id(part.id), "name": part.name, "input": as_object(part)}
             return {"toolUse": {**call, **part.extras} if draft.own else call}
         case ToolResult():
             return {"toolResult": _write_result(part, draft)}
@@ -142,17 +139,3 @@ def _write_result(part: ToolResult, draft: Draft) -> Block:
 def _id(given: str) -> str:
     """Give an id of a call as Bedrock allows them; other vendors' may be longer, or hold other characters."""
     return given if _ID.fullmatch(given) else "call_" + hashlib.sha256(given.encode()).hexdigest()[:32]
-
-
-def _input(part: ToolCall) -> Json:
-    """Write the arguments of a call, their bytes kept; they have to be an object."""
-    if part.custom:
-        return msgspec.Raw(custom_tools.arguments_of(part.arguments).encode())
-    text = part.arguments.strip()
-    try:
-        value = _decode(text) if text else None
-    except msgspec.DecodeError:
-        return {"invalid_json": part.arguments}  # a model broke off: the conversation goes on all the same
-    if isinstance(value, dict):
-        return msgspec.Raw(text.encode())
-    return {} if value is None else {"value": value}

@@ -128,7 +128,7 @@ class StreamReader:
     def read(self, payload: bytes) -> Sequence[Event]:
         """Give what one event says."""
         try:
-            found = self._read(_decode(payload), payload)
+            found = _NONE if self._done else self._read(_decode(payload), payload)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, KeyError, TypeError):
             raise UpstreamGarbage("Bedrock sent an event that is none of the Converse API") from None
         if self._started or not found:
@@ -155,7 +155,7 @@ class StreamReader:
             return self._settle(stopped)
         if (metadata := event.metadata) is not None:
             return self._measure(metadata)
-        if event.message_start is not None:
+        if event.message_start is not None and not self._started:
             self._started = True
             return (Started("converse", "", self._model),)
         _raise_failure(_decode_any(payload))
@@ -163,18 +163,19 @@ class StreamReader:
 
     def _begin(self, block: int, start: dict[str, Json]) -> Sequence[Event]:
         kind, content = next(iter(start.items()), ("", None))
+        closed = self._close(block)
         if kind in _UNANNOUNCED:
-            return _NONE  # it begins with its first delta
+            return closed  # it begins with its first delta
         fields = object_of(content) or {}
         if kind != "toolUse" or fields.get("type") == "server_tool_use":
             self._open[block] = _Open(-1, "held", block={kind: fields})
-            return _NONE
+            return closed
         name = str(fields["name"])
         if self._unwraps and name == answer_tool.NAME:
             self._answered = True
-            return self._start(block, "answer", Text(""))
+            return (*closed, *self._start(block, "answer", Text("")))
         self._called = True
-        return self._start(block, "call", ToolCall(str(fields["toolUseId"]), name, ""))
+        return (*closed, *self._start(block, "call", ToolCall(str(fields["toolUseId"]), name, "")))
 
     def _grow(self, block: int, delta: _Delta) -> Sequence[Event]:
         if (text := delta.text) is not None:
@@ -259,6 +260,9 @@ class StreamReader:
         self._stop = stop
         if more is not None:
             self._extras["additionalModelResponseFields"] = more
+        return self._close_all()
+
+    def _close_all(self) -> list[Event]:
         return [event for block in sorted(self._open) for event in self._close(block)]
 
     def _measure(self, metadata: _Metadata) -> Sequence[Event]:
@@ -277,7 +281,7 @@ class StreamReader:
         if self._done:
             return _NONE
         self._done = True
-        return (Stopped(self._stop or Stop("end"), self._usage, self._extras),)
+        return (*self._close_all(), Stopped(self._stop or Stop("end"), self._usage, self._extras))
 
 
 def _raise_failure(event: dict[str, Json]) -> None:

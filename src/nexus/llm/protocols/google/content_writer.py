@@ -23,14 +23,13 @@ from nexus.llm.canonical import (
     ToolResult,
     Turn,
 )
-from nexus.llm.protocols import custom_tools
+from nexus.llm.protocols.arguments import as_object
 from nexus.llm.protocols.google import generations
 from nexus.llm.protocols.google.media_writer import write_media
 from nexus.llm.protocols.google.results import write_result
 from nexus.llm.protocols.node import object_of
 
 _Part = dict[str, Json]
-_decode = msgspec.json.Decoder().decode
 _SYSTEM = ("system", "developer")
 
 _UNSIGNED = "skip_thought_signature_validator"
@@ -134,11 +133,8 @@ class ContentWriter:
 
     def _write_call(self, call: ToolCall) -> _Part:
         self._names[call.id] = call.name
-        arguments = custom_tools.arguments_of(call.arguments) if call.custom else call.arguments or "{}"
-        if not _is_object(arguments):
-            raise Unrepresentable(call.path, "the arguments of a call have to be a JSON object")
         function: dict[str, Json] = {"id": call.id} if call.id else {}
-        function |= {"name": call.name, "args": msgspec.Raw(arguments)}
+        function |= {"name": call.name, "args": as_object(call)}
         signed = call.signature if call.origin == "google" else ""
         written: _Part = {"functionCall": function}
         if signed:
@@ -158,13 +154,6 @@ def _write_opaque(part: Opaque) -> _Part:
     if part.protocol != "google" or raw is None:
         raise Unrepresentable(part.path, f"only the {part.protocol} protocol has {part.kind}")
     return raw
-
-
-def _is_object(arguments: str) -> bool:
-    try:
-        return type(_decode(arguments)) is dict
-    except (msgspec.MsgspecError, RecursionError):
-        return False
 
 
 def _sign_last(parts: list[_Part], signature: str) -> None:

@@ -63,3 +63,11 @@ def nests_media(model: str) -> bool:
     https://ai.google.dev/gemini-api/docs/function-calling#multimodal
     """
     return generation(model) >= (3, 0)
+
+
+def forms_beside_tools(model: str) -> bool:
+    """Tell whether the form of an answer can be set where there are tools.
+
+    https://ai.google.dev/gemini-api/docs/structured-output
+    """
+    return generation(model) >= (3, 0)

@@ -3,8 +3,8 @@
 https://ai.google.dev/api/generate-content#generationconfig
 """
 
-from nexus.llm.canonical import ChatRequest, Format, Json, Loss
-from nexus.llm.protocols.google import schemas
+from nexus.llm.canonical import ChatRequest, Format, HostedTool, Json, Loss
+from nexus.llm.protocols.google import generations, schemas
 from nexus.llm.protocols.google.thinking import write_thinking
 
 _SAME = (
@@ -34,7 +34,7 @@ def write_settings(request: ChatRequest, losses: list[Loss]) -> dict[str, Json]:
         if request.top_logprobs is not None:
             config["logprobs"] = request.top_logprobs
     if request.format is not None:
-        _write_format(request.format, config, losses, own=request.protocol == "google")
+        _write_format(request, request.format, config, losses)
     if (thinking := write_thinking(request, losses)) is not None:
         config["thinkingConfig"] = thinking
     losses += [
@@ -68,8 +68,15 @@ def _write_seed(request: ChatRequest, config: dict[str, Json], losses: list[Loss
         losses.append(Loss("seed", "Gemini takes 32 bits"))
 
 
-def _write_format(form: Format, config: dict[str, Json], losses: list[Loss], *, own: bool) -> None:
+def _write_format(request: ChatRequest, form: Format, config: dict[str, Json], losses: list[Loss]) -> None:
+    own = request.protocol == "google"
     if form.kind == "text":
+        return
+    calls = any(not isinstance(tool, HostedTool) for tool in request.tools)
+    if not own and calls and not generations.forms_beside_tools(request.model):
+        losses.append(
+            Loss(form.path or "response_format", f"{request.model} takes tools or a form, not both")
+        )
         return
     config["responseMimeType"] = "application/json"
     if form.kind == "schema":

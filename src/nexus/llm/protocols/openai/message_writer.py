@@ -51,9 +51,12 @@ class MessageWriter:
         for turn in turns:
             if turn.role == "user":
                 self._user(turn)
+            elif turn.role == "assistant":
+                self._flush()
+                self._written.append(self._answer(turn))
             else:
                 self._flush()
-                self._written.append(self._answer(turn) if turn.role == "assistant" else self._system(turn))
+                self._instruct(self._system(turn))
             if self._own and turn.extras:
                 self._written[-1].update(turn.extras)
         self._flush()
@@ -98,6 +101,16 @@ class MessageWriter:
         if foreign is not None and not self._own:
             raise Unrepresentable(foreign.path, "a system message of the chat protocol holds only text")
         return {"role": role, "content": self._content(turn.parts)}
+
+    def _instruct(self, message: dict[str, Json]) -> None:
+        """Add instructions; the templates of many models that people run themselves know only one message of them."""
+        before = self._written[-1] if self._written else {}
+        if self._own or self._options.developer_role or before.get("role") != "system":
+            self._written.append(message)
+        elif isinstance(before["content"], str) and isinstance(message["content"], str):
+            before["content"] = f"{before['content']}\n\n{message['content']}"
+        else:
+            before["content"] = [*_parts(before["content"]), *_parts(message["content"])]
 
     def _answer(self, turn: Turn) -> dict[str, Json]:
         thoughts: list[Thinking | Opaque] = []
@@ -174,6 +187,10 @@ class MessageWriter:
         written = [write_part(part, own=self._own, cache=self._cache) for part in parts]
         only = written[0]
         return only["text"] if len(written) == 1 and only.keys() == {"type", "text"} else written
+
+
+def _parts(content: Json) -> list[Json]:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else array_of(content)
 
 
 def _marked(content: Json, cache: Cache) -> Json:

@@ -11,6 +11,7 @@ from nexus.llm.canonical import (
     CustomTool,
     Effort,
     Format,
+    FunctionTool,
     HostedTool,
     Json,
     Loss,
@@ -18,12 +19,12 @@ from nexus.llm.canonical import (
     ToolCall,
     ToolChoice,
 )
-from nexus.llm.protocols import custom_tools, losses, reasoning
-from nexus.llm.protocols.openai.families import Family, family_of
+from nexus.llm.protocols import custom_tools, losses, reasoning, strictness
 from nexus.llm.protocols.openai.message_writer import MessageWriter
 from nexus.llm.protocols.openai.options import PROTOCOL, Options
 from nexus.llm.protocols.openai.part_writer import write_cache
 from nexus.llm.protocols.openai.tools import write_choice, write_custom, write_function
+from nexus.llm.protocols.openai_models import Family, family_of
 
 _encode = msgspec.json.Encoder().encode
 _TIERS = frozenset(("auto", "default", "flex", "scale", "priority", "fast"))
@@ -127,6 +128,8 @@ class _Writer:
             return tool.raw
         if isinstance(tool, CustomTool) and not self._options.custom_tools:
             tool = custom_tools.as_function(tool)
+        if isinstance(tool, FunctionTool) and not self._own:
+            tool = strictness.loosened(tool, self.losses)
         written = write_custom(tool) if isinstance(tool, CustomTool) else write_function(tool)
         if self._options.cache_control and tool.cache is not None:
             written["cache_control"] = write_cache(tool.cache)
@@ -167,7 +170,8 @@ class _Writer:
         if request.seed is not None:
             body["seed"] = request.seed
         if request.format is not None:
-            body["response_format"] = _format(request.format)
+            form = request.format if self._own else strictness.loosened_form(request.format, self.losses)
+            body["response_format"] = _format(form)
         if self._effort is not None:
             body["reasoning_effort"] = self._effort
         if request.verbosity is not None:

@@ -51,6 +51,7 @@ class Output:
 
     def __init__(self, request: ChatRequest, answer_id: str, protocol: str) -> None:
         self.losses: list[Loss] = []
+        self.has_refusal = False
         self._tools = {
             tool.name: tool for tool in request.tools if isinstance(tool, FunctionTool | CustomTool)
         }
@@ -120,6 +121,8 @@ class Output:
         self._open[index] = message
         if isinstance(part, Text):
             self._check(index, part.citations)
+        else:
+            self.has_refusal = True
         return begun + message.open(index, part)
 
     def _make(self, part: AnyPart) -> OutputItem | None:

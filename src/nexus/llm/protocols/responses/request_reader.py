@@ -85,14 +85,18 @@ def _tool_nodes(root: Node, *, stateful: bool) -> list[Node]:
     nodes = root.nodes("tools")
     if stateful:
         return nodes
-    known = {(node.peek("type"), node.peek("name")) for node in nodes}
+    known = {_named(node) for node in nodes}
     for number, value in enumerate(array_of(root.peek("input"))):
         item = object_of(value) or {}
         if item.get("type") == "additional_tools":
             told = Node(item, f"input.{number}").nodes("tools")
-            nodes += [node for node in told if (node.peek("type"), node.peek("name")) not in known]
-            known |= {(node.peek("type"), node.peek("name")) for node in told}
+            nodes += [node for node in told if _named(node) not in known]
+            known |= {_named(node) for node in told}
     return nodes
+
+
+def _named(tool: Node) -> tuple[str, str]:
+    return str(tool.peek("type")), str(tool.peek("name"))
 
 
 def _read_turns(root: Node, names: Names, *, stateful: bool) -> list[Turn]:

@@ -5,10 +5,22 @@ https://platform.openai.com/docs/api-reference/responses/create
 
 import hashlib
 
-from nexus.llm.canonical import ChatRequest, Extras, Json, Loss, Text, Thinking, ToolCall
+from nexus.llm.canonical import (
+    ChatRequest,
+    Effort,
+    Extras,
+    Json,
+    Loss,
+    Reasoning,
+    Text,
+    Thinking,
+    ToolCall,
+)
 from nexus.llm.protocols import losses as loss_lists
-from nexus.llm.protocols.node import object_of
-from nexus.llm.protocols.reasoning import effort_of
+from nexus.llm.protocols import strictness
+from nexus.llm.protocols.node import array_of, object_of
+from nexus.llm.protocols.openai_models import family_of
+from nexus.llm.protocols.reasoning import effort_of, nearest
 from nexus.llm.protocols.responses import NAME
 from nexus.llm.protocols.responses.input_writer import InputWriter
 from nexus.llm.protocols.responses.request_reader import ENCRYPTED, LOGPROBS
@@ -58,14 +70,13 @@ def write_settings(request: ChatRequest, body: Body, losses: list[Loss]) -> None
     own = request.protocol == NAME
     if request.max_tokens is not None:
         body["max_output_tokens"] = request.max_tokens if own else max(_MIN_TOKENS, request.max_tokens)
-    _write_sampling(request, body, losses)
-    if request.top_logprobs is not None:
-        body["top_logprobs"] = request.top_logprobs
+    reasoning = _write_reasoning(request, losses)
+    _write_sampling(request, body, losses, thinks=reasoning.get("effort") not in (None, "none"))
     if request.parallel_tools is not None and (request.tools or own):
         body["parallel_tool_calls"] = request.parallel_tools
-    if text := _write_text(request):
+    if text := _write_text(request, losses):
         body["text"] = text
-    if reasoning := _write_reasoning(request):
+    if reasoning:
         body["reasoning"] = reasoning
     if request.service_tier is not None:
         body["service_tier"] = request.service_tier
@@ -75,21 +86,30 @@ def write_settings(request: ChatRequest, body: Body, losses: list[Loss]) -> None
         body["prompt_cache_key"] = request.cache_key if own else _key(request.cache_key)
 
 
-def _write_sampling(request: ChatRequest, body: Body, losses: list[Loss]) -> None:
+def _write_sampling(request: ChatRequest, body: Body, losses: list[Loss], *, thinks: bool) -> None:
     own = request.protocol == NAME
-    thinks = request.reasoning is not None and request.reasoning.mode in ("on", "adaptive")
-    for name, value in (("temperature", request.temperature), ("top_p", request.top_p)):
-        if value is None or (value == 1 and not own):
+    refused = not own and (thinks or family_of(request.model).samples == "never")
+    settings: dict[str, float | None] = {"temperature": request.temperature, "top_p": request.top_p}
+    settings["top_logprobs"] = request.top_logprobs
+    for name, value in settings.items():
+        if value is None or (value == 1 and name != "top_logprobs" and not own):
             continue  # 1 is what is meant without it, and models that think refuse the field
-        if thinks and not own:
-            losses.append(Loss(name, "it cannot be set where the model thinks"))
+        if refused:
+            losses.append(Loss(name, f"{request.model} does not take it while it thinks"))
         else:
             body[name] = value
+    if request.logprobs and not own:
+        if refused:
+            losses.append(Loss("logprobs", f"{request.model} does not take it while it thinks"))
+        else:
+            body["include"] = [LOGPROBS]
 
 
-def _write_text(request: ChatRequest) -> Body:
+def _write_text(request: ChatRequest, losses: list[Loss]) -> Body:
     text: Body = {}
     form = request.format
+    if form is not None and request.protocol != NAME:
+        form = strictness.loosened_form(form, losses)
     match form.kind if form else None:
         case "text":
             text["format"] = {"type": "text"}
@@ -109,27 +129,36 @@ def _write_text(request: ChatRequest) -> Body:
     return text
 
 
-def _write_reasoning(request: ChatRequest) -> Body:
+def _write_reasoning(request: ChatRequest, losses: list[Loss]) -> Body:
     wanted = request.reasoning
     if wanted is None:
         return {}
-    written: Body = {}
-    effort = wanted.effort
+    effort, summary = _effort(wanted), wanted.summary
+    if request.protocol != NAME:
+        known = family_of(request.model).efforts
+        if not known:
+            if effort != "none":
+                losses.append(Loss(wanted.path or "reasoning", f"{request.model} does not think"))
+            return {}
+        effort = effort and nearest(effort, known)
+        summary = _summary(wanted, effort)
+    said: dict[str, Json] = {"effort": effort, "summary": summary}
+    return {name: value for name, value in said.items() if value is not None}
+
+
+def _effort(wanted: Reasoning) -> Effort | None:
     if wanted.mode == "off":
-        effort = "none"
-    elif effort is None and wanted.budget is not None:
-        effort = effort_of(wanted.budget)
-    if effort is not None:
-        written["effort"] = effort
-    if request.protocol == NAME:
-        summary = wanted.summary
-    elif effort == "none" or wanted.summary == "omitted":
-        summary = None
-    else:
-        summary = wanted.summary if wanted.summary in _SUMMARIES else "auto"
-    if summary is not None:
-        written["summary"] = summary
-    return written
+        return "none"
+    if wanted.effort is None and wanted.budget is not None:
+        return effort_of(wanted.budget)
+    return wanted.effort
+
+
+def _summary(wanted: Reasoning, effort: Effort | None) -> str | None:
+    """Give how thoughts are to be shown; clients of other protocols see them unless they said otherwise."""
+    if effort == "none" or wanted.summary == "omitted":
+        return None
+    return wanted.summary if wanted.summary in _SUMMARIES else "auto"
 
 
 def _key(text: str) -> str:
@@ -153,11 +182,8 @@ def _place(body: Body, extras: Extras) -> None:
 def _write_foreign(request: ChatRequest, body: Body, losses: list[Loss]) -> None:
     """Write what clients of this protocol say themselves, and tell what others have and it has not."""
     body["store"] = False
-    include: list[Json] = [LOGPROBS] if request.logprobs else []
     if _thinks(request):
-        include.append(ENCRYPTED)
-    if include:
-        body["include"] = include
+        body["include"] = [*array_of(body.get("include")), ENCRYPTED]
     losses += [
         Loss(name, "the Responses protocol has no such setting")
         for name in _LACKING
@@ -173,6 +199,8 @@ def _write_foreign(request: ChatRequest, body: Body, losses: list[Loss]) -> None
 
 def _thinks(request: ChatRequest) -> bool:
     """Tell whether there are thoughts to come, or some that came; models without them refuse to encrypt any."""
+    if not family_of(request.model).efforts:
+        return False
     if request.reasoning is not None and request.reasoning.mode != "off":
         return True
     return any(

@@ -98,9 +98,11 @@ def _echo(request: ChatRequest) -> dict[str, Json]:
     }
 
 
-def status_of(stop: Stop) -> tuple[Status, str | None]:
-    """Tell whether an answer is complete, and why not."""
+def status_of(stop: Stop, *, refused: bool) -> tuple[Status, str | None]:
+    """Tell whether an answer is complete, and why not; `refused` if the refusal is told in it."""
     reason = _REASONS.get(stop.reason)
+    if stop.reason == "refusal" and not refused:
+        reason = "content_filter"
     return ("incomplete", reason) if reason else ("completed", None)
 
 
@@ -111,6 +113,6 @@ def write_response(response: ChatResponse, request: ChatRequest) -> tuple[bytes,
     for index, part in enumerate(response.parts):
         output.open(PartOpened(index, part))
         output.close(PartClosed(index))
-    status, reason = status_of(response.stop)
+    status, reason = status_of(response.stop, refused=output.has_refusal)
     output.end(status)
     return _encode(envelope.write(status, output.items(), response.usage, reason)), output.losses

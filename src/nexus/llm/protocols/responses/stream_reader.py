@@ -172,10 +172,11 @@ class StreamReader:
         item = read_kind(said.item)
         if isinstance(item, Opaque):
             return _NOTHING  # it is told when it is done
+        left = self._leave(self._items.pop(said.output_index, None))
         open = self._items[said.output_index] = _Open(item)
         match item.type:
             case "message":
-                return _NOTHING
+                return left
             case "reasoning":
                 opened = self._open(Thinking("", origin=NAME, id=item.id or ""))
             case _:
@@ -185,7 +186,12 @@ class StreamReader:
                 if call.arguments:
                     open.said.add(opened.index)
         open.index = opened.index
-        return (opened,)
+        return (*left, opened)
+
+    def _leave(self, open: _Open | None) -> list[Event]:
+        """Close the parts of an item that had no end."""
+        left = () if open is None else (open.index, *open.parts.values())
+        return [PartClosed(index) for index in left if index >= 0]
 
     def _close_item(self, said: _Said) -> Sequence[Event]:
         open = self._items.pop(said.output_index, None)
@@ -223,7 +229,8 @@ class StreamReader:
         open = self._items.get(said.output_index)
         if open is None or open.item.type != "message":
             return _NOTHING
-        return (self._open_part(open, said, read_content(said.part, open.item)),)
+        closed = self._close_content(said)
+        return (*closed, self._open_part(open, said, read_content(said.part, open.item)))
 
     def _open_part(self, open: _Open, said: _Said, part: AnyPart) -> PartOpened:
         self._refused = self._refused or isinstance(part, Refusal)
@@ -306,8 +313,7 @@ class StreamReader:
         stop = read_stop(answer, called=self._called, refused=self._refused)
         begun = self._begin(said)
         self._stopped = True
-        left = [index for open in self._items.values() for index in (open.index, *open.parts.values())]
-        closed = [PartClosed(index) for index in left if index >= 0]
+        closed = [event for open in self._items.values() for event in self._leave(open)]
         return [*begun, *closed, Stopped(stop, read_usage(answer.usage))]
 
     def _fail(self, said: _Said) -> Sequence[Event]:

@@ -52,7 +52,7 @@ class StreamWriter:
         return [events.Created(begun), events.InProgress(begun)]
 
     def _stop(self, event: Stopped) -> list[Said]:
-        status, reason = status_of(event.stop)
+        status, reason = status_of(event.stop, refused=self._output.has_refusal)
         told = self._output.end(status)
         if self._envelope is None:
             return told

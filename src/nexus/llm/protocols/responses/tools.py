@@ -22,6 +22,7 @@ from nexus.llm.canonical import (
     Loss,
     ToolChoice,
 )
+from nexus.llm.protocols import strictness
 from nexus.llm.protocols.node import Node, array_of, object_of
 from nexus.llm.protocols.responses import NAME
 
@@ -176,19 +177,21 @@ def write_tools(request: ChatRequest, losses: list[Loss]) -> list[Json]:
             else:
                 losses.append(Loss(tool.path, f"only {tool.protocol} runs {tool.kind}"))
         elif not tool.namespace:
-            written.append(_write_tool(tool, tool.name, request))
+            written.append(_write_tool(tool, tool.name, request, losses))
         else:
             if not written or written[-1] is not group or group["name"] != tool.namespace:
                 members = []
                 about = object_of(tool.extras.get(_GROUP)) or {}
                 group = {"type": "namespace", "name": tool.namespace, **about, "tools": members}
                 written.append(group)
-            members.append(_write_tool(tool, tool.local_name, request))
+            members.append(_write_tool(tool, tool.local_name, request, losses))
     return written
 
 
-def _write_tool(tool: FunctionTool | CustomTool, name: str, request: ChatRequest) -> Json:
+def _write_tool(tool: FunctionTool | CustomTool, name: str, request: ChatRequest, losses: list[Loss]) -> Json:
     own = request.protocol == NAME
+    if isinstance(tool, FunctionTool) and not own:
+        tool = strictness.loosened(tool, losses)
     written: dict[str, Json] = {"type": "function" if isinstance(tool, FunctionTool) else "custom"}
     written["name"] = name
     if tool.description:

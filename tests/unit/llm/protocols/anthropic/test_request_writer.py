@@ -1,6 +1,7 @@
 """What Claude is sent for a request that was asked in another protocol."""
 
 import base64
+import re
 from typing import Any
 
 import msgspec
@@ -61,6 +62,27 @@ def test_a_plain_question() -> None:
         },
         [],
     )
+
+
+@pytest.mark.parametrize(
+    ("model", "longest"),
+    [
+        ("claude-3-haiku-20240307", 4096),
+        ("claude-3-5-haiku-20241022", 8192),
+        ("claude-3-7-sonnet-20250219", 32000),
+        ("claude-opus-4-1", 32000),
+        ("some-compatible-model", 4096),
+    ],
+)
+def test_an_agent_without_a_limit_gets_as_much_as_the_model_allows(model: str, longest: int) -> None:
+    asked = request(model=model)
+    asked.protocol = "responses"
+    assert write(asked)[0]["max_tokens"] == longest
+
+
+def test_thoughts_longer_than_the_answer_leave_it_room() -> None:
+    body, _ = write(request(reasoning=Reasoning("on", budget=40000)))
+    assert body["max_tokens"] == 44096
 
 
 def test_instructions_go_to_the_front_and_a_late_one_is_told() -> None:
@@ -387,3 +409,58 @@ def test_tokens_are_counted_of_what_counts() -> None:
     body = msgspec.json.decode(MessagesCounter().write_request(request(temperature=0.3, tools=[TOOL])))
     assert sorted(body) == ["messages", "model", "tools"]
     assert MessagesCounter().read_response(b'{"input_tokens": 14}') == 14
+
+
+CALL = ToolCall("call_1", "weather", "{}")
+RESULT = turn("user", ToolResult("call_1", [Text("21")]), number=2)
+SIGNED = Thinking("Hm", "c2ln", origin="anthropic")
+
+
+@pytest.mark.parametrize(
+    ("answer", "thinks"),
+    [
+        ((SIGNED, CALL), True),
+        ((CALL,), False),
+        ((Thinking("Hm", "c2ln", origin="google"), CALL), False),
+        ((Text("I look."), SIGNED, CALL), False),
+    ],
+)
+def test_a_model_goes_on_thinking_after_a_call_only_if_its_thoughts_came_back(
+    answer: tuple[AnyPart, ...], thinks: bool
+) -> None:
+    asked = (turn("user", Text("Hi")), turn("assistant", *answer, number=1), RESULT)
+    body, losses = write(request(*asked, reasoning=Reasoning("on", "high", path="reasoning_effort")))
+    assert ("thinking" in body, "reasoning_effort" in losses) == (thinks, not thinks)
+
+
+def test_thoughts_of_earlier_answers_may_be_gone() -> None:
+    asked = (turn("user", Text("Hi")), turn("assistant", CALL), RESULT, turn("assistant", Text("21")))
+    body, losses = write(request(*asked, turn("user", Text("And now?")), reasoning=Reasoning("on", "high")))
+    assert ("thinking" in body, losses) == (True, [])
+
+
+@pytest.mark.parametrize("model", ["claude-sonnet-4-5", "claude-opus-4-6"])
+def test_a_model_that_has_to_call_does_not_think(model: str) -> None:
+    settings = {"tools": [TOOL], "tool_choice": ToolChoice("required")}
+    body, losses = write(request(model=model, reasoning=Reasoning("on", "high", path="r"), **settings))
+    assert ("thinking" in body, body["tool_choice"]["type"], losses) == (False, "any", ["r"])
+
+
+def test_fields_of_a_tool_that_only_its_client_knows_stay_behind() -> None:
+    tool = FunctionTool(name="f", path="tools.0", extras={"namespace": {"description": "Files"}})
+    body, losses = write(request(tools=[tool]))
+    assert (body["tools"][0].keys(), losses) == ({"name", "input_schema"}, ["tools.0.namespace"])
+
+
+def test_ids_of_calls_hold_only_what_is_allowed() -> None:
+    called = turn("assistant", ToolCall("functions.weather:0", "weather", "{}"), number=1)
+    result = turn("user", ToolResult("functions.weather:0", [Text("21")]), number=2)
+    messages = write(request(called, result))[0]["messages"]
+    ids = [messages[0]["content"][0]["id"], messages[1]["content"][0]["tool_use_id"]]
+    assert ids[0] == ids[1]
+    assert re.fullmatch("[a-zA-Z0-9_-]+", ids[0])
+
+
+def test_texts_of_nothing_but_spaces_are_left_out() -> None:
+    body, _ = write(request(turn("system", Text("")), turn("user", Text(" \n")), turn("user", Text("Hi"))))
+    assert ("system" in body, body["messages"]) == (False, [{"role": "user", "content": "Hi"}])

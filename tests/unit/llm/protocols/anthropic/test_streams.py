@@ -31,6 +31,7 @@ from nexus.llm.canonical import (
 from nexus.llm.protocols.anthropic.inbound import Messages
 from nexus.llm.protocols.anthropic.stream_reader import StreamReader
 from nexus.llm.protocols.anthropic.stream_writer import StreamWriter
+from nexus.llm.protocols.folding import fold
 
 ASKED = ChatRequest(protocol="anthropic", model="m", turns=[])
 STARTED = Started("openai", "chatcmpl-1", "gpt", 7, Usage(input=3))
@@ -109,6 +110,7 @@ def test_the_full_grammar_of_an_answer() -> None:
                     "cache_creation_input_tokens": 0,
                     "cache_read_input_tokens": 7,
                     "output_tokens": 5,
+                    "output_tokens_details": {"thinking_tokens": 1},
                 },
             },
         ),
@@ -259,3 +261,31 @@ def test_nonsense_is_told_as_such(payload: bytes) -> None:
 
 def test_events_nobody_knows_are_passed_over() -> None:
     assert len(read(BEGIN, b'{"type":"news","x":[1]}', b'{"type":"ping"}', DELTA)) == 2
+
+
+CALL = (
+    b'{"type":"content_block_start","index":0,"content_block":{"type":"tool_use","id":"a","name":"now","input":{}}}',
+    b'{"type":"content_block_stop","index":0}',
+)
+
+
+def test_a_call_of_no_arguments_reads_as_an_empty_object() -> None:
+    events = read(BEGIN, *CALL, DELTA)
+    assert fold(events).parts == [ToolCall("a", "now", "{}")]
+
+
+def test_blocks_of_one_number_are_parts_of_their_own() -> None:
+    events = read(BEGIN, *CALL, *CALL, DELTA)
+    assert [event.index for event in events if isinstance(event, PartOpened)] == [0, 1]
+
+
+def test_a_signature_in_pieces_is_sealed_as_a_whole() -> None:
+    events = write(
+        Started("google", "", ""),
+        PartOpened(0, Thinking("", origin="google")),
+        PartDelta(0, signature="ab"),
+        PartDelta(0, signature="cd"),
+        PartClosed(0),
+    )
+    deltas = [fields["delta"] for kind, fields in events if kind == "content_block_delta"]
+    assert deltas == [{"type": "signature_delta", "signature": "nexus~google~abcd"}]

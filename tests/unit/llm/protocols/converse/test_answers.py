@@ -110,6 +110,11 @@ def test_a_text_announced_by_an_empty_start_is_read_the_same() -> None:
     assert read(*announced) == read(BEGIN, text(0, "Hey"), close(0), stop(), END)
 
 
+def test_a_thought_announced_by_an_empty_start_is_read_the_same() -> None:
+    grown = [delta(0, {"reasoningContent": {"text": "hm"}}), close(0), stop(), END]
+    assert read(BEGIN, start(0, {"reasoningContent": {}}), *grown) == read(BEGIN, *grown)
+
+
 def test_parallel_calls_keep_their_order_their_ids_and_their_arguments() -> None:
     events = [
         call(0, "t1"),

@@ -95,6 +95,17 @@ def test_answers_can_be_bound_to_json_and_to_a_schema() -> None:
     assert lost(format=form) == ["response_format.json_schema.description"]
 
 
+@pytest.mark.parametrize(("model", "bound"), [(FLASH, False), ("gemini-3-pro-preview", True)])
+def test_older_models_take_tools_or_a_form(model: str, bound: bool) -> None:
+    form = Format("json", path="response_format")
+    assert (
+        "responseMimeType" in write(model, format=form, tools=[LOOK]).get("generationConfig", {})
+    ) == bound
+    assert lost(model, format=form, tools=[LOOK]) == ([] if bound else ["response_format"])
+    hosted = HostedTool(protocol="openai", kind="web_search", raw={}, path="tools.0")
+    assert lost(model, format=form, tools=[hosted]) == ["tools.0"]
+
+
 class TestThinking:
     """How much to think, by generation."""
 

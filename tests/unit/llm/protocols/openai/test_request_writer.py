@@ -428,9 +428,9 @@ def test_formats_are_written_with_the_name_the_protocol_demands() -> None:
 
     assert form(Format("text")) == {"type": "text"}
     assert form(Format("json")) == {"type": "json_object"}
-    assert form(Format("schema", schema={"type": "object"}, strict=True)) == {
+    assert form(Format("schema", schema={"type": "string"}, strict=True)) == {
         "type": "json_schema",
-        "json_schema": {"name": "response", "schema": {"type": "object"}, "strict": True},
+        "json_schema": {"name": "response", "schema": {"type": "string"}, "strict": True},
     }
 
 

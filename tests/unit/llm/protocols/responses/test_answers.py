@@ -270,7 +270,7 @@ def test_images_are_generated_images_and_what_has_no_form_is_told() -> None:
         ("end", "completed", None),
         ("tool", "completed", None),
         ("sequence", "completed", None),
-        ("refusal", "completed", None),
+        ("refusal", "incomplete", {"reason": "content_filter"}),
         ("pause", "completed", None),
         ("length", "incomplete", {"reason": "max_output_tokens"}),
         ("context", "incomplete", {"reason": "max_output_tokens"}),
@@ -285,6 +285,11 @@ def test_the_reason_tells_whether_an_answer_is_complete(
     assert (body["status"], body["incomplete_details"]) == (status, details)
     assert [item["status"] for item in output(*parts, stop=reason)] == ["completed", status]
     assert write(answer(Text("x"), id="resp_1"))["id"] == "resp_1"
+
+
+def test_a_refusal_told_in_words_is_complete() -> None:
+    body = write(answer(Refusal("No."), stop="refusal"))
+    assert (body["status"], body["incomplete_details"]) == ("completed", None)
 
 
 def test_an_answer_is_read() -> None:

@@ -214,10 +214,13 @@ def test_a_failed_tool_is_told_by_its_text_only() -> None:
     assert list(losses) == ["messages.0.content.0.is_error"]
 
 
+CLOSED: Fields = {"type": "object", "properties": {}, "additionalProperties": False}
+
+
 def test_tools_are_not_strict_unless_that_was_said() -> None:
     tools = [
         FunctionTool(name="a", description="d", schema={"type": "object"}),
-        FunctionTool(name="b", strict=True),
+        FunctionTool(name="b", schema=CLOSED, strict=True),
         CustomTool(name="c", format={"type": "grammar", "grammar": {"syntax": "regex", "definition": "x"}}),
         HostedTool(protocol="anthropic", kind="web_search_20250305", raw={}, path="tools.3"),
     ]
@@ -230,7 +233,7 @@ def test_tools_are_not_strict_unless_that_was_said() -> None:
             "parameters": {"type": "object"},
             "strict": False,
         },
-        {"type": "function", "name": "b", "parameters": {"type": "object", "properties": {}}, "strict": True},
+        {"type": "function", "name": "b", "parameters": CLOSED, "strict": True},
         {"type": "custom", "name": "c", "format": {"type": "grammar", "syntax": "regex", "definition": "x"}},
     ]
     assert losses == {"tools.3": "only anthropic runs web_search_20250305"}
@@ -400,3 +403,14 @@ def test_a_text_that_says_nothing_is_not_written() -> None:
     assert items(assistant(Text(""), ToolCall("a", "f", "{}"))) == [
         {"type": "function_call", "call_id": "a", "name": "f", "arguments": "{}"}
     ]
+
+
+def test_settings_fit_the_family_of_the_model() -> None:
+    settings: Fields = {"temperature": 0.5, "reasoning": Reasoning("on", "max", path="thinking")}
+    body, losses = write(asked(model="gpt-4o", **settings))
+    assert (body["temperature"], "reasoning" in body, "include" in body) == (0.5, False, False)
+    assert list(losses) == ["thinking"]
+    body, losses = write(asked(model="gpt-5.2", **settings))
+    assert (body["reasoning"], list(losses)) == ({"effort": "xhigh", "summary": "auto"}, ["temperature"])
+    body, losses = write(asked(model="gpt-5", logprobs=True, top_logprobs=2, top_p=0.5))
+    assert ("include" in body, list(losses)) == (False, ["top_p", "top_logprobs", "logprobs"])
