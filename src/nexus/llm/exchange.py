@@ -18,7 +18,7 @@ from nexus.llm.catalog import Catalog
 from nexus.llm.counting import count, estimated, knows_no_counts
 from nexus.llm.protocols import fields, form
 from nexus.llm.protocols.base import Body, Endpoint, Surface
-from nexus.llm.protocols.signature import MARK
+from nexus.llm.protocols.signature import is_sealed_in
 from nexus.llm.providers.base import Asked, Call
 from nexus.llm.relay import relay
 from nexus.llm.reply import Reply, media_type
@@ -113,7 +113,7 @@ def _is_relayed(request: Request, chosen: Route) -> bool:
     """Tell whether the provider speaks the client's protocol, and every signature in the request is of that protocol."""
     if request.endpoint.protocol not in chosen.provider.speaks(chosen.model):
         return False
-    return request.endpoint.inbound is None or MARK not in request.body
+    return request.endpoint.inbound is None or not is_sealed_in(request.body)
 
 
 async def _relay(request: Request, opened: _Opened, chosen: Route, keep_alive: float) -> Reply:

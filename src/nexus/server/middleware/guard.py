@@ -19,6 +19,8 @@ def guard(
 
     On a `native` route clients may have a vendor's own credentials in `Authorization`.
     """
+    if not (limiter.limits_requests or config.client_identification.enabled or config.oauth is not None):
+        return app
     if limiter.limits_requests:
         app = limit(app, limiter)
     if config.client_identification.enabled:
