@@ -42,7 +42,7 @@ clients: setup
 
 agents: clients
 	$(PY) tests/clients/install.py agents
-	$(PY) -m pytest -q tests/clients/agents/agents.py
+	$(PY) -m pytest -q tests/clients/agents/agents.py tests/agents/real/clients.py
 
 bench: setup
 	$(PY) benchmarks/relay.py

@@ -66,7 +66,7 @@ class Client:
 @contextlib.asynccontextmanager
 async def mounted(toml: str) -> AsyncGenerator[Client]:
     """Serve what a configuration asks for of the applications under test, and nothing else."""
-    config = loads(toml, {}, pending=False).config
+    config = loads(toml, {}).config
     limit, withheld = config.server.max_body_size, private_headers(config.server)
     proxy = Proxy(config.llm.proxy.anthropic, max_body=limit, withheld=withheld)
     passthrough = Passthrough(config.llm.providers, max_body=limit, withheld=withheld)

@@ -101,6 +101,9 @@ class _Place(NamedTuple):
 def _places(config: Config) -> Iterator[_Place]:
     llm, health = config.llm, config.server.health
     yield _Place("the readiness check", ("server", "health"), READY)
+    scraped = config.telemetry.prometheus if config.telemetry is not None else None
+    if scraped is not None and scraped.enabled and scraped.listen is None:
+        yield _Place("metrics for Prometheus", ("telemetry", "prometheus", "path"), scraped.path)
     if llm.enabled and llm.protocols.openai.enabled:
         yield _Place(
             "the OpenAI protocol", ("llm", "protocols", "openai", "path"), llm.protocols.openai.path, True

@@ -15,7 +15,7 @@ from typing import cast
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from nexus.config import checks, limits, lines, pending, unknown, vendors, words
+from nexus.config import checks, limits, lines, unknown, vendors, words
 from nexus.config.expand import Expansion, expand
 from nexus.config.finding import Finding
 from nexus.config.path import Path, touches, write
@@ -56,21 +56,21 @@ def load(path: File, environ: Mapping[str, str]) -> Loaded:
         raise ConfigError(
             [Problem("", "the file is not UTF-8", "save it as UTF-8", line)], str(path)
         ) from None
-    return _read(text, environ, str(path), files=True, pending_too=True)
+    return _read(text, environ, str(path), files=True)
 
 
-def loads(text: str, environ: Mapping[str, str], source: str = "", *, pending: bool = True) -> Loaded:
-    """Read a text; `pending=False` also accepts what this version cannot do yet.
+def loads(text: str, environ: Mapping[str, str], source: str = "") -> Loaded:
+    """Read a text.
 
     Raises:
         ConfigError: it cannot be used; all reasons at once.
     """
-    return _read(text, environ, source, files=False, pending_too=pending)
+    return _read(text, environ, source, files=False)
 
 
-def _read(text: str, environ: Mapping[str, str], source: str, *, files: bool, pending_too: bool) -> Loaded:
+def _read(text: str, environ: Mapping[str, str], source: str, *, files: bool) -> Loaded:
     try:
-        return _Load(text, environ, source).run(files=files, pending_too=pending_too)
+        return _Load(text, environ, source).run(files=files)
     except RecursionError:
         raise ConfigError([Problem("", "not valid TOML: nested too deeply")], source) from None
 
@@ -87,7 +87,7 @@ class _Load:
         self.removed: set[Path] = set()
         self.problems: list[Problem] = []
 
-    def run(self, *, files: bool, pending_too: bool) -> Loaded:
+    def run(self, *, files: bool) -> Loaded:
         for path, message in self.expansion.failures.items():
             self._add(path, message, "set the variable, or write the value itself")
         config = self._validate()
@@ -98,7 +98,6 @@ class _Load:
             for finding in found:
                 self._judge(finding)
             noted = [*unknown.warnings(config), *checks.warnings(config), *limits.warnings(config)]
-            noted += pending.warnings(config) if pending_too else ()
             warnings = [self._warning(finding) for finding in noted]
         if self.problems or config is None:
             raise ConfigError(sorted(self.problems, key=lambda problem: problem.line or 0), self.source)

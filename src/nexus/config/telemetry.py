@@ -4,7 +4,18 @@ from typing import Annotated, Literal, cast
 
 from pydantic import BeforeValidator, Field, SecretStr, WithJsonSchema, model_validator
 
-from nexus.config.base import Count, Expected, Flag, HttpUrl, Positive, Section, header_name, header_value
+from nexus.config.base import (
+    Count,
+    Expected,
+    Flag,
+    HttpUrl,
+    Listen,
+    Positive,
+    Route,
+    Section,
+    header_name,
+    header_value,
+)
 from nexus.config.duration import Duration, Interval
 
 
@@ -169,12 +180,14 @@ class Collect(Section):
 
 
 class Propagation(Section):
-    """Which headers may continue a caller's trace."""
+    """Which headers may continue a caller's trace, and who is told of it."""
 
     trace_context: Flag | None = None
     """Continue W3C `traceparent`; yes if unset."""
     aws_xray: Flag | None = None
     """Continue AWS X-Ray headers; yes if unset."""
+    upstream: Flag = False
+    """Pass `traceparent` and `tracestate` on to providers and MCP servers."""
 
 
 def _share(value: object) -> float:
@@ -197,7 +210,18 @@ class TracingConfig(SignalConfig):
     collect: Collect = Collect()
     """How much one span may hold."""
     propagation: Propagation = Propagation()
-    """Which headers may continue a caller's trace."""
+    """Which headers may continue a caller's trace, and who is told of it."""
+
+
+class PrometheusConfig(Section):
+    """Metrics for Prometheus to scrape."""
+
+    enabled: Flag = False
+    """Whether they can be scraped."""
+    path: Route = "/metrics"
+    """Where."""
+    listen: Listen | None = None
+    """Answer scrapes on this address instead of the main one; each further worker takes the port after it."""
 
 
 class TelemetryConfig(Section):
@@ -215,3 +239,7 @@ class TelemetryConfig(Section):
     """Logs."""
     tracing: TracingConfig = TracingConfig()
     """Traces."""
+    prometheus: PrometheusConfig = PrometheusConfig()
+    """Metrics for Prometheus to scrape."""
+    content: Flag = False
+    """Put prompts and completions into spans. They hold what your users say: think of who reads your traces."""

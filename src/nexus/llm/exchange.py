@@ -7,13 +7,14 @@ import msgspec
 from nexus.context import Identity
 from nexus.errors import (
     InvalidRequest,
+    NexusError,
     NotReady,
     UnknownModel,
     UnknownProvider,
     UnsupportedMediaType,
     UpstreamError,
 )
-from nexus.llm import embedding
+from nexus.llm import embedding, tap
 from nexus.llm.catalog import Catalog
 from nexus.llm.counting import count, estimated, knows_no_counts
 from nexus.llm.protocols import fields, form
@@ -74,8 +75,23 @@ async def exchange(request: Request, catalog: Catalog, metering: Metering, keep_
     Raises:
         NexusError: nothing was sent to the client yet, and it should be told this.
     """
+    call = tap.begin(request.endpoint.path, request.endpoint.protocol)
+    try:
+        reply = await _exchange(request, catalog, metering, keep_alive, call)
+    except NexusError as error:
+        call.failed(error)
+        raise
+    call.replied(reply)
+    return reply
+
+
+async def _exchange(
+    request: Request, catalog: Catalog, metering: Metering, keep_alive: float, call: tap.Tap
+) -> Reply:
     opened = _open(request)
+    call.asks(opened.model, opened.split, stream=opened.stream)
     chosen = await _route(request, opened, catalog)
+    call.goes(chosen.provider.name, chosen.model)
     asked = Asked(request.client, opened.model.removeprefix(f"{chosen.provider.name}/"))
     chosen = Route(chosen.provider, chosen.model, chosen.strict, asked)
     name, path = chosen.provider.name, request.endpoint.path
@@ -126,7 +142,7 @@ async def _relay(request: Request, opened: _Opened, chosen: Route, keep_alive: f
         request.content_type if endpoint.body is not Body.JSON else _JSON,
         request.query,
         opened.stream,
-        request.headers,
+        request.headers + tap.passed_on(),
         chosen.asked,
     )
     answer = await chosen.provider.send(call)

@@ -11,7 +11,7 @@ import msgspec
 from nexus.errors import NexusError, UpstreamGarbage
 from nexus.http import frames
 from nexus.http.client import Failed
-from nexus.llm import reply
+from nexus.llm import reply, tap
 from nexus.llm.protocols import fields
 from nexus.llm.protocols.base import Endpoint, Surface
 from nexus.llm.providers.base import Answer, Provider
@@ -36,7 +36,9 @@ async def relay(
         kind = b""  # nothing to restore, or nothing we could read
     name = fields.encode(model)
     if kind == b"application/json":
-        body = whole(await reply.read(answer, provider), name)
+        raw = await reply.read(answer, provider)
+        tap.current().whole(raw)
+        body = whole(raw, name)
         headers.append((b"content-length", b"%d" % len(body)))
         return Reply(answer.status, headers, body)
     if kind == b"text/event-stream":
@@ -73,6 +75,7 @@ async def _guarded(
         failure = provider.failure(Failed(str(error), received=True))
     finally:
         answer.close()
+    tap.current().failed(failure)
     yield surface.write_event(failure, endpoint)
 
 
@@ -92,13 +95,15 @@ async def stream(
     answer: Answer, model: bytes, path: Sequence[str], keep_alive: bytes
 ) -> AsyncGenerator[bytes]:
     """Pass the events of an answer on, their model restored, and `keep_alive` in each silence of its heartbeat."""
-    cutter, restore = frames.Cutter(), Restorer(model, path).restore
+    cutter, restore, watch = frames.Cutter(), Restorer(model, path).restore, tap.current().watch
     while (piece := await answer.next()) != b"":
         if piece is None:
             yield keep_alive
         elif ready := cutter.feed(piece):
             yield restore(ready)
+            watch(ready)
     if rest := cutter.rest():
+        watch(rest)
         yield restore(rest)
 
 

@@ -9,7 +9,7 @@ import msgspec
 from nexus.errors import NexusError, Unrepresentable
 from nexus.http import frames
 from nexus.http.client import Failed
-from nexus.llm import reply
+from nexus.llm import reply, tap
 from nexus.llm.canonical import (
     AnyPart,
     ChatResponse,
@@ -49,7 +49,15 @@ async def translate(
     stream = translation.request.stream
     path, query = wire.target(chosen.model, stream=stream)
     call = Call(
-        wire.name, b"POST", path, translation.payload, b"application/json", query, stream, asked=chosen.asked
+        wire.name,
+        b"POST",
+        path,
+        translation.payload,
+        b"application/json",
+        query,
+        stream,
+        tap.passed_on(),
+        chosen.asked,
     )
     answer = await provider.send(call)
     try:
@@ -100,6 +108,9 @@ class Translation:
         self.losses: list[Loss] = [*losses]
         self.usage: Usage | None = None
         """What the provider counted; known when the answer is complete."""
+        self._tap = tap.current()
+        self._begun = False
+        """Whether the answer holds anything yet."""
 
     def refuse_losses(self) -> None:
         """Refuse a request of which anything is left out.
@@ -145,19 +156,24 @@ class Translation:
                     self._convert(ready, reader, writer, written)
                     if out := b"".join(written):
                         yield out
+                        self._tap.tick(begun=self._begun)
                     written.clear()
             self._convert(cutter.rest(), reader, writer, written)
             written += [writer.write(self._ours(event)) for event in reader.end()]
             yield b"".join(written)
         except NexusError as error:
-            yield b"".join(written) + writer.fail(error)
+            yield b"".join(written) + self._fail(error, writer)
         except Failed as error:
-            yield b"".join(written) + writer.fail(self._provider.failure(error))
+            yield b"".join(written) + self._fail(self._provider.failure(error), writer)
         except OverflowError as error:
             broken = self._provider.failure(Failed(str(error), received=True))
-            yield b"".join(written) + writer.fail(broken)
+            yield b"".join(written) + self._fail(broken, writer)
         finally:
             answer.close()
+
+    def _fail(self, error: NexusError, writer: StreamWriter) -> bytes:
+        self._tap.failed(error)
+        return writer.fail(error)
 
     def _convert(self, data: bytes, reader: StreamReader, writer: StreamWriter, written: list[bytes]) -> None:
         for payload in frames.payloads(data):
@@ -168,6 +184,7 @@ class Translation:
 
     def _write_whole(self, response: ChatResponse) -> bytes:
         self.usage = response.usage
+        self._tap.answered(response.model, response.usage, response.stop)
         written, losses = self._inbound.write_response(
             msgspec.structs.replace(
                 response,
@@ -185,6 +202,7 @@ class Translation:
         """Put into an event what the provider does not know: the name the client asked with, an id, the time."""
         match event:
             case Started():
+                self._tap.answered(event.model, event.usage, None)
                 return msgspec.structs.replace(
                     event,
                     model=self._asked,
@@ -193,9 +211,11 @@ class Translation:
                 )
             case Stopped():
                 self.usage = event.usage
+                self._tap.answered("", event.usage, event.stop)
                 return event
-            case PartOpened(index, part) if self._long_names:
-                return PartOpened(index, self._with_its_name(part))
+            case PartOpened(index, part):
+                self._begun = True
+                return PartOpened(index, self._with_its_name(part)) if self._long_names else event
             case _:
                 return event
 

@@ -8,6 +8,7 @@ from mcp.shared.exceptions import MCPError
 from mcp.shared.inbound import find_invalid_x_mcp_header, mcp_param_headers, x_mcp_header_map
 from mcp_types import INVALID_PARAMS, METHOD_NOT_FOUND
 
+from nexus.config.mcp import StdioServer
 from nexus.mcp import shown
 from nexus.mcp.caller import Caller
 from nexus.mcp.client import Client
@@ -18,10 +19,13 @@ from nexus.mcp.toolbox import Entry, Toolbox
 from nexus.mcp.upstream import Upstream
 from nexus.mcp.uris import matches
 from nexus.mcp.view import View
+from nexus.telemetry import mcp as observed
+from nexus.telemetry import observation
 
 RATE_LIMITED = -32000
 _MAX_LIMIT = 50
 RESERVED = "io.modelcontextprotocol/"
+_DOWNSTREAM = {"tools/call": "downstream:call_tool", "prompts/get": "downstream:get_prompt"}
 
 
 class Limit(Protocol):
@@ -94,7 +98,8 @@ class Service:
         verb = self._verbs.get(method)
         if verb is None:
             raise MCPError(METHOD_NOT_FOUND, method)
-        return await verb(client, params)
+        with observed.begin(method, params):
+            return await verb(client, params)
 
     async def _capabilities(self, client: Client) -> Raw:
         found: Raw = {"prompts": {}, "resources": {}, "tools": {}}
@@ -140,10 +145,13 @@ class Service:
     async def _search(self, client: Client, arguments: Raw) -> Raw:
         keywords, limit = _keywords(arguments), _limit(arguments)
         toolbox = await self._view.toolbox(client.caller)
-        matches_ = (await toolbox.index()).search(keywords, limit)
+        with observation.span("index:search"):
+            matches_ = (await toolbox.index()).search(keywords, limit)
         names = toolbox.names()
         found = [(names[one.position], one.score) for one in matches_]
         items = [shown.result_item(name, toolbox.tools[name].raw, score) for name, score in found]
+        if (seen := observed.current()) is not None:
+            seen.found(len(items))
         content = [_text(item) for item in items]
         structured: Raw = {"results": items}
         if (note := await self._note(client, {toolbox.tools[name].server for name, _ in found})) is not None:
@@ -170,6 +178,8 @@ class Service:
         tool = toolbox.find(name)
         if tool is None:  # unknown or forbidden: a client cannot tell
             raise MCPError(METHOD_NOT_FOUND, "tools/call")
+        if (seen := observed.current()) is not None:
+            seen.runs(tool.server, tool.name)
         if not await self._limit(client.caller, tool.server, tool.name):
             raise MCPError(RATE_LIMITED, "Rate limit exceeded")
         call = {**_plain(params), "name": tool.name, "arguments": arguments}
@@ -178,7 +188,8 @@ class Service:
         # a client that knows the tool repeats its arguments in headers itself
         known = name in toolbox.direct and params.get("name") == name
         headers = None if known else _headers(tool.raw, arguments)
-        return await self._ask(client, tool.server, "tools/call", call, headers)
+        with observation.span("downstream:execute"):
+            return await self._ask(client, tool.server, "tools/call", call, headers)
 
     async def _ask(
         self, client: Client, server: str, method: str, params: Raw, headers: Mapping[str, str] | None = None
@@ -187,7 +198,15 @@ class Service:
         envelope = client.envelope
         if envelope is not None and headers:
             envelope = Envelope(envelope.meta, {**headers, **envelope.headers})
-        return await upstream.call(method, params, client.peer, envelope)
+        with observation.span(_DOWNSTREAM.get(method, f"downstream:{method}"), "client") as span:
+            span.set(mcp__method=method, mcp__server=server, mcp__transport=self._transport(server))
+            if passed := observation.passed_on():
+                # https://github.com/modelcontextprotocol/modelcontextprotocol/pull/414
+                params = {**params, "_meta": {**cast("Raw", params.get("_meta") or {}), **dict(passed)}}
+            return await upstream.call(method, params, client.peer, envelope)
+
+    def _transport(self, server: str) -> str:
+        return "stdio" if isinstance(self._pool.config.servers[server], StdioServer) else "http"
 
     async def _upstream(self, client: Client, server: str) -> Upstream:
         """Give the connection a client's requests go by: within a session one of its own."""

@@ -233,8 +233,12 @@ class Limiter:
             log.debug("a hold was not settled; it stands until it leaves the window")
 
 
-def limiter(config: Config, memory: MemoryStore) -> Limiter:
+def limiter(
+    config: Config, memory: MemoryStore, watch: Callable[[Store], Store] = lambda store: store
+) -> Limiter:
     """Make the limiter of a configuration. `memory` counts where nothing else is asked for; it outlives a configuration.
+
+    `watch` may put something around the store that looks at what it does.
 
     Raises:
         ValueError: Redis is asked for, and its client is not installed.
@@ -250,7 +254,7 @@ def limiter(config: Config, memory: MemoryStore) -> Limiter:
             cure = "pip install 'nexus-gateway[redis]'"
             raise ValueError(f"server.rate_limits.storage: Redis needs a package more: {cure}") from error
         store = RedisStore(limits.storage)
-    return Limiter(store, limits, providers, servers, limits.on_store_error)
+    return Limiter(watch(store), limits, providers, servers, limits.on_store_error)
 
 
 def _request(key: str, limit: RequestLimit | McpRateLimits, times: int = 1) -> Charge:

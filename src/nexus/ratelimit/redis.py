@@ -38,6 +38,7 @@ class RedisStore:
         self._pool = client.ConnectionPool(**_options(config))
         # the client's own blocking pool lets whoever comes late go first, and others wait until they give up
         self._turns = asyncio.Semaphore(config.pool.max_size)
+        self._most, self._working = config.pool.max_size, 0
         self._wait = config.pool.timeout_wait or None
         self._redis: Any = client.Redis(connection_pool=self._pool)
         self._sha = ""
@@ -46,6 +47,16 @@ class RedisStore:
         """Decisions that could not be made, in all."""
         self.trouble: str | None = None
         """Why Redis is away; None while it is there."""
+
+    @property
+    def size(self) -> int:
+        """How many connections there may be."""
+        return self._most
+
+    @property
+    def in_use(self) -> int:
+        """How many of them are working."""
+        return self._working
 
     async def start(self) -> None:
         """Connect, and keep as many connections as are wanted idle.
@@ -79,6 +90,7 @@ class RedisStore:
             window, at = charge.window, "" if charge.at is None else charge.at
             arguments += (window.slot, window.span, charge.limit, charge.amount, at)
         await self._turn()
+        self._working += 1
         try:
             if self.trouble is not None and time.monotonic() < self._rests_until:
                 self.failures += 1
@@ -87,6 +99,7 @@ class RedisStore:
         except (RedisError, OSError) as error:
             raise self._failed(error) from error
         finally:
+            self._working -= 1
             self._turns.release()
         if self.trouble is not None:
             log.warning("Redis is back, limits are counted again")

@@ -11,6 +11,7 @@ from nexus.auth.jwt import Issuer, Verifier
 from nexus.config import Config
 from nexus.config.checks import READY
 from nexus.config.llm import ProviderConfig
+from nexus.config.telemetry import PrometheusConfig
 from nexus.errors import Internal
 from nexus.llm.catalog import Catalog, Rules
 from nexus.llm.protocols.base import Surface
@@ -18,18 +19,25 @@ from nexus.llm.providers import PROVIDERS
 from nexus.llm.providers.base import Provider
 from nexus.llm.surfaces import ANTHROPIC, OPENAI
 from nexus.llm.tokens import Metering
+from nexus.ratelimit import Store
 from nexus.ratelimit.limiter import Limiter, limiter
 from nexus.ratelimit.memory import MemoryStore
+from nexus.ratelimit.watched import Pooled, Watched
+from nexus.server import gauges
 from nexus.server.asgi import App, Message, Receive, Scope, Send
 from nexus.server.connection import GONE
 from nexus.server.health import Health, Ready
 from nexus.server.limits import LIMITS, Limits
 from nexus.server.llm import Routes
+from nexus.server.metrics import Exposition
 from nexus.server.middleware.cors import cors
 from nexus.server.middleware.csrf import csrf
 from nexus.server.middleware.guard import guard
+from nexus.server.middleware.observe import observe
 from nexus.server.passthrough import PATH, Passthrough, Proxy, private_headers
 from nexus.server.wellknown import wellknown
+from nexus.telemetry import observation
+from nexus.telemetry.setup import Telemetry
 
 if TYPE_CHECKING:
     from nexus.server.mcp import Mcp
@@ -40,11 +48,15 @@ log = logging.getLogger(__name__)
 class Gateway:
     """Everything one configuration asks for. Start and close it in the loop that serves."""
 
-    def __init__(self, config: Config, memory: MemoryStore | None = None) -> None:
+    def __init__(
+        self, config: Config, memory: MemoryStore | None = None, telemetry: Telemetry | None = None
+    ) -> None:
         self.config = config
+        self.telemetry = telemetry or Telemetry(config.telemetry)
+        """What is told about this process; given on when a configuration is reloaded, and closed after the last of them."""
         self.memory = memory or MemoryStore()
         """What limits in memory have counted; given on when a configuration is reloaded."""
-        self.limiter = limiter(config, self.memory)
+        self.limiter = limiter(config, self.memory, self._watched)
         self.metering = Metering(self.limiter)
         oauth = config.server.oauth
         self.verifier = (
@@ -61,6 +73,7 @@ class Gateway:
         """What goes through as it is."""
         self.mcp = _mcp(config, self.limiter)
         self.app = self._build()
+        self._gauges = tuple(gauges.of(self))
         self.active = 0
         """Requests under way."""
 
@@ -72,6 +85,10 @@ class Gateway:
             DiscoveryFailed: a provider answered with an error, and the file does not forgive that.
             StoreFailed: limits cannot be counted.
         """
+        self.telemetry.start()
+        if self.telemetry.measures:
+            for gauge in self._gauges:
+                self.telemetry.metrics.show(gauge)
         await self.limiter.start()
         if self.mcp is not None:
             await self.mcp.start()
@@ -81,6 +98,8 @@ class Gateway:
 
     async def close(self) -> None:
         """Give everything back, in reverse order."""
+        for gauge in self._gauges:
+            self.telemetry.metrics.hide(gauge)
         await self.catalog.close()
         if self.mcp is not None:
             await self.mcp.close()
@@ -99,6 +118,8 @@ class Gateway:
             exact |= dict.fromkeys(self.mcp.paths, self._guard(self.mcp))
         if server.health.enabled and server.health.listen is None:
             exact[server.health.path] = Health()
+        if (scraped := scrapes(self.config)) is not None and scraped.listen is None:
+            exact[scraped.path] = Exposition(self.telemetry)
         spoken = ((OPENAI, llm.protocols.openai), (ANTHROPIC, llm.protocols.anthropic))
         taken = {*exact, self.config.mcp.path, *(protocol.path for _, protocol in spoken)}
         routes = [
@@ -123,7 +144,13 @@ class Gateway:
         app = cors(app, server.cors)
         if server.oauth is not None:
             app = wellknown(app, server.oauth.protected_resource, self.config.mcp.path)
-        return app
+        return observe(app, self.telemetry) if self.telemetry.active else app
+
+    def _watched(self, store: Store) -> Store:
+        """Look at what the counters of limits in Redis do, if anybody wants to know."""
+        if not self.telemetry.active or not isinstance(store, Pooled):
+            return store
+        return Watched(store, self.telemetry.metrics)
 
     def _guard(self, app: App, surface: Surface | None = None) -> App:
         native = surface is ANTHROPIC
@@ -159,6 +186,7 @@ class Current:
             task.cancel()
         await asyncio.gather(*self._retired, return_exceptions=True)
         await self.gateway.close()
+        await self.gateway.telemetry.close()
 
 
 async def _retire(gateway: Gateway) -> None:
@@ -187,6 +215,12 @@ def _mcp(config: Config, limiter: Limiter) -> "Mcp | None":
     return Mcp(config, limit=limited(limiter))
 
 
+def scrapes(config: Config) -> PrometheusConfig | None:
+    """Give how Prometheus scrapes this, if it does."""
+    telemetry = config.telemetry
+    return telemetry.prometheus if telemetry is not None and telemetry.prometheus.enabled else None
+
+
 def _passages(config: Config) -> list[Proxy | Passthrough]:
     llm, server = config.llm, config.server
     withheld, found = private_headers(server), list[Proxy | Passthrough]()
@@ -201,22 +235,31 @@ def _router(exact: dict[str, App], routes: Sequence[tuple[Routes | Proxy | Passt
     async def router(scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
         if (app := exact.get(path)) is not None:
+            if (seen := observation.current()) is not None:
+                seen.route = path
             await app(scope, receive, send)
             return
-        claim, chosen = 0, None
+        claim, chosen, owner = 0, None, None
         for (
             one,
             route,
         ) in routes:  # of two protocols the one with the longer prefix, as one may be below the other
             if (claimed := one.claims(path)) > claim:
-                claim, chosen = claimed, route
+                claim, chosen, owner = claimed, route, one
         if chosen is not None:
+            if (seen := observation.current()) is not None:
+                seen.route = _template(owner, path, claim)
             await chosen(scope, receive, send)
             return
         await send({"type": "http.response.start", "status": 404, "headers": [(b"content-length", b"0")]})
         await send({"type": "http.response.body", "body": b""})
 
     return router
+
+
+def _template(owner: Routes | Proxy | Passthrough | None, path: str, claim: int) -> str | None:
+    """Give what all paths like this one have in common; None where there is nothing at it."""
+    return owner.template(path) if isinstance(owner, Routes) else f"{path[:claim]}/*"
 
 
 def _recover(app: App, surface: Surface) -> App:

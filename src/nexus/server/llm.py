@@ -20,6 +20,7 @@ from nexus.errors import (
     UnknownModel,
 )
 from nexus.http.client import Failed
+from nexus.llm import tap
 from nexus.llm.catalog import Catalog
 from nexus.llm.exchange import Reply, Request, exchange
 from nexus.llm.protocols.base import Endpoint, Surface
@@ -71,6 +72,15 @@ class Routes:
         if path == self._base:
             return len(path)
         return next((len(prefix) for prefix in self._below if path.startswith(prefix)), 0)
+
+    def template(self, path: str) -> str | None:
+        """Give the template of a path, ids left out; None for one there is no endpoint at."""
+        if (found := self._exact.get(path) or self._find(path)) is not None:
+            return path.removesuffix(found[1]) + found[0].path
+        prefix = self._listing(path)
+        if prefix is None:
+            return None
+        return f"{prefix}/models" if path.rstrip("/") == f"{prefix}/models" else f"{prefix}/models/{{id}}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -140,16 +150,20 @@ class Routes:
             return endpoint, f"/{below}", provider
         return None
 
+    def _listing(self, path: str) -> str | None:
+        return next((prefix for prefix in self.prefixes if path.startswith(f"{prefix}/models")), None)
+
     async def _models(self, scope: Scope, path: str) -> Reply:
-        prefix = next((prefix for prefix in self.prefixes if path.startswith(f"{prefix}/models")), None)
+        prefix = self._listing(path)
         if prefix is None:
             raise NotFound(f"No endpoint at {path}")
         if scope["method"] not in ("GET", "HEAD"):
             raise MethodNotAllowed("GET")
+        rest = path[len(prefix) + len("/models") :]
+        tap.begin(tap.MODELS, self.surface.name)
         if not await self._catalog.wait(30.0):
             raise NotReady("The model list is not there yet, try again in a moment")
         served = self._catalog.snapshot.models
-        rest = path[len(prefix) + len("/models") :]
         if rest in ("", "/"):
             return _json(200, self.surface.write_list(served.values()))
         if (model := served.get(rest[1:])) is None:

@@ -15,14 +15,16 @@ import uvloop
 import watchfiles
 
 from nexus.config import Address, Config, Loaded
+from nexus.config.telemetry import PrometheusConfig
 from nexus.errors import ConfigError
 from nexus.llm.catalog import DiscoveryFailed
 from nexus.llm.providers.base import ProviderFailed
 from nexus.ratelimit import StoreFailed
-from nexus.server.app import Current, Gateway, served
+from nexus.server.app import Current, Gateway, scrapes, served
 from nexus.server.asgi import App, Receive, Scope, Send
 from nexus.server.health import Health
 from nexus.server.listener import Listener, bind
+from nexus.server.metrics import Exposition
 from nexus.server.workers import VARIABLE
 
 log = logging.getLogger(__name__)
@@ -62,6 +64,9 @@ async def _serve(plan: Plan) -> int:
             bound = _bound(config.server.health.listen, share=plan.share)
             app = _only(config.server.health.path, Health())
             listeners.append(Listener(bound, app, tls, config.server.max_header_size))
+        if (scraped := scrapes(config)) is not None and (place := _scraped_at(scraped, plan)) is not None:
+            app = _only(scraped.path, Exposition(gateway.telemetry))
+            listeners.append(Listener(_bound(place, share=False), app, tls, config.server.max_header_size))
     except (OSError, ValueError) as error:
         log.error("Server failed to start: %s", error)
         return 1
@@ -154,7 +159,7 @@ async def _reload(plan: Plan, current: Current) -> None:
         loaded = plan.reload()
         if loaded.config == old:
             return
-        gateway = Gateway(loaded.config, current.gateway.memory)
+        gateway = Gateway(loaded.config, current.gateway.memory, current.gateway.telemetry)
     except (ConfigError, OSError, ValueError) as error:
         log.error("The configuration was not reloaded, the old one stays in force: %s", error)
         return
@@ -176,8 +181,11 @@ def _warn_of_fixed(old: Config, new: Config) -> None:
     changed = [name for name in fixed if getattr(old.server, name) != getattr(new.server, name)]
     if old.server.health.listen != new.server.health.listen:
         changed.append("health.listen")
-    for name in changed:
-        log.warning("server.%s has changed; it takes effect with the next start", name)
+    told = [f"server.{name}" for name in changed]
+    if old.telemetry != new.telemetry:
+        told.append("telemetry")
+    for name in told:
+        log.warning("%s has changed; it takes effect with the next start", name)
 
 
 def _tls(config: Config) -> ssl.SSLContext | None:
@@ -190,6 +198,21 @@ def _tls(config: Config) -> ssl.SSLContext | None:
         raise OSError(f"Failed to load TLS certificate and key: {error}") from error
     context.set_alpn_protocols(["http/1.1"])
     return context
+
+
+def _scraped_at(scraped: PrometheusConfig, plan: Plan) -> Address | None:
+    """Find an address for scrapes alone: of several workers each has its own, as each knows only of itself.
+
+    Raises:
+        ValueError: there is none, and one for all would tell of any worker at random.
+    """
+    if scraped.listen is None:
+        if plan.share:
+            raise ValueError(
+                "telemetry.prometheus: several workers cannot be told apart, set telemetry.prometheus.listen"
+            )
+        return None
+    return Address(scraped.listen.host, scraped.listen.port + int(os.environ.get(VARIABLE, "1")) - 1)
 
 
 def _bound(address: Address, *, share: bool) -> socket.socket:

@@ -1,14 +1,24 @@
-"""Log lines for people and machines, on standard error. Nothing a client or a provider keeps secret is ever given to them."""
+"""Log lines for people and machines, on standard error.
+
+Every line is redacted on its way, and those of a request that is traced say to which.
+"""
 
 import logging
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TextIO
 
 import msgspec
 
+from nexus.telemetry import observation
+from nexus.telemetry.lines import Line
+from nexus.telemetry.redact import redact
+
 TRACE = 5
+ACCESS = logging.getLogger("nexus.access")
+"""Whether lines about requests are wanted; they are written by `access`, many in one go."""
 
 
 class Level(StrEnum):
@@ -39,7 +49,10 @@ _LEVELS = {
 }
 _NAMES = {logging.CRITICAL: "ERROR", logging.ERROR: "ERROR", logging.WARNING: "WARN", TRACE: "TRACE"}
 _COLORS = {"ERROR": 31, "WARN": 33, "INFO": 32, "DEBUG": 34, "TRACE": 35}
-_encode = msgspec.json.Encoder().encode
+_NOT_EXPORTED = ("opentelemetry", "grpc", "urllib3", "requests", "nexus.telemetry")
+"""Who speaks while lines are exported: their lines would beget lines."""
+encode = msgspec.json.Encoder().encode
+_trace = logging.Formatter()
 
 
 def setup(level: Level, style: Style | None, stream: TextIO | None = None) -> None:
@@ -51,50 +64,107 @@ def setup(level: Level, style: Style | None, stream: TextIO | None = None) -> No
         logging.disable(logging.CRITICAL)
         return
     logging.disable(logging.NOTSET)
-    handler = logging.StreamHandler(out)
-    handler.setFormatter(_formatter(style or (Style.COLOR if out.isatty() else Style.TEXT)))
-    root.addHandler(handler)
+    root.addHandler(_Handler(out, style or (Style.COLOR if out.isatty() else Style.TEXT)))
     root.setLevel(max(logging.WARNING, _LEVELS[level]))
     logging.getLogger("nexus").setLevel(_LEVELS[level])
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL)  # it repeats what `recover` has said
 
 
-def _formatter(style: Style) -> logging.Formatter:
-    return _Json() if style is Style.JSON else _Line(color=style is Style.COLOR)
+def style() -> tuple[TextIO, Style] | None:
+    """Tell where lines go and how they look; None where `setup` was not asked for any."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, _Handler):
+            return handler.stream, handler.look
+    return None
+
+
+def shown_level(level: str, look: Style) -> str:
+    """Write a level."""
+    shown = f"{level:>5}"
+    return f"\x1b[{_COLORS.get(level, 0)}m{shown}\x1b[0m" if look is Style.COLOR else shown
+
+
+def shown_time(seconds: float) -> str:
+    """Write a time."""
+    return f"{datetime.fromtimestamp(seconds, UTC).isoformat(timespec='microseconds')[:-6]}Z"
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Writes to a stream, in one style."""
+
+    def __init__(self, stream: TextIO, look: Style) -> None:
+        super().__init__(stream)
+        self.look = look
+        self.setFormatter(_Json() if look is Style.JSON else _Line(look))
+
+
+class Export(logging.Handler):
+    """Gives every line of Nexus to a collector as well."""
+
+    def __init__(self, put: Callable[[list[Line]], None]) -> None:
+        super().__init__()
+        self._put = put
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take one line."""
+        if record.name.startswith(_NOT_EXPORTED):
+            return
+        trace_id, span_id = _place()
+        attributes: dict[str, str | int | float] = {
+            "code.namespace": record.name,
+            "code.filepath": record.pathname,
+            "code.lineno": str(record.lineno),
+        }
+        if record.exc_info:
+            attributes["exception.stacktrace"] = redact(_trace.formatException(record.exc_info))
+        self._put(
+            [Line(int(record.created * 1e9), _level(record), _text(record), attributes, trace_id, span_id)]
+        )
 
 
 def _level(record: logging.LogRecord) -> str:
     return _NAMES.get(record.levelno, record.levelname)
 
 
-def _time(record: logging.LogRecord) -> str:
-    return datetime.fromtimestamp(record.created, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+def _text(record: logging.LogRecord) -> str:
+    return redact(record.getMessage())
+
+
+def _place() -> tuple[int, int]:
+    """Give trace and span of the request that is being answered; zeros where it is not traced."""
+    seen = observation.current()
+    if seen is None or seen.trace is None or not seen.trace.sampled:
+        return 0, 0
+    return seen.trace.trace_id, seen.active
 
 
 class _Line(logging.Formatter):
     """Time, level, message."""
 
-    def __init__(self, *, color: bool) -> None:
+    def __init__(self, look: Style) -> None:
         super().__init__()
-        self._color = color
+        self._look = look
 
     def format(self, record: logging.LogRecord) -> str:
-        level = _level(record)
-        shown = f"{level:>5}"
-        if self._color:
-            shown = f"\x1b[{_COLORS.get(level, 0)}m{shown}\x1b[0m"
-        line = f"{_time(record)} {shown}  {record.getMessage()}"
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        line = f"{shown_time(record.created)} {shown_level(_level(record), self._look)}  {_text(record)}"
+        return f"{line}\n{redact(self.formatException(record.exc_info))}" if record.exc_info else line
 
 
 class _Json(logging.Formatter):
     """One object a line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        fields = {"time": _time(record), "level": _level(record).lower(), "message": record.getMessage()}
+        fields = {
+            "time": shown_time(record.created),
+            "level": _level(record).lower(),
+            "message": _text(record),
+        }
+        trace_id, span_id = _place()
+        if trace_id:
+            fields |= {"trace_id": f"{trace_id:032x}", "span_id": f"{span_id:016x}"}
         if record.exc_info:
-            fields["exception"] = self.formatException(record.exc_info)
-        return _encode(fields).decode()
+            fields["exception"] = redact(self.formatException(record.exc_info))
+        return encode(fields).decode()
 
 
 def complain(text: str) -> None:

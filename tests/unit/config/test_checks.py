@@ -21,7 +21,7 @@ group_values = ["free", "pro"]
 
 def mistakes(text: str) -> tuple[Problem, ...]:
     with pytest.raises(ConfigError) as caught:
-        loads(text, {}, pending=False)
+        loads(text, {})
     return caught.value.problems
 
 
@@ -31,7 +31,7 @@ def only(text: str) -> Problem:
 
 
 def warnings(text: str) -> tuple[str, ...]:
-    return loads(text, {}, pending=False).warnings
+    return loads(text, {}).warnings
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_something_must_be_served(text: str) -> None:
     ],
 )
 def test_one_downstream_is_enough(text: str) -> None:
-    loads(text, {}, pending=False)
+    loads(text, {})
 
 
 def test_some_protocol_must_be_enabled() -> None:
@@ -109,7 +109,7 @@ def test_two_things_cannot_be_at_one_path(text: str, path: str) -> None:
     ],
 )
 def test_paths_that_do_not_meet_are_fine(text: str) -> None:
-    loads(ECHO + text, {}, pending=False)
+    loads(ECHO + text, {})
 
 
 @pytest.mark.parametrize(
@@ -276,11 +276,11 @@ def test_a_group_of_an_access_list_must_exist(lists: str, where: str) -> None:
 
 
 def test_an_empty_access_list_needs_nothing() -> None:
-    loads(SERVER + "allow = []\ntools.t.allow = []", {}, pending=False)
+    loads(SERVER + "allow = []\ntools.t.allow = []", {})
 
 
 def test_access_lists_of_a_disabled_mcp_are_not_checked() -> None:
-    loads(f'{ECHO}mcp.enabled = false\n{SERVER}allow = ["free"]', {}, pending=False)
+    loads(f'{ECHO}mcp.enabled = false\n{SERVER}allow = ["free"]', {})
 
 
 def test_mcp_limits_that_are_not_enforced_earn_a_warning() -> None:
@@ -349,3 +349,24 @@ tls = {{ client_cert = "{pem / "one.crt"}", client_key = "{pem / "one.key"}" }}
 """
     found = [problem.path for problem in from_file(pem, text)]
     assert found == ["llm.providers.a.tls.ca", "llm.providers.a.tls.client_key", "llm.providers.b.tls"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "server.rate_limits.enabled = false",
+        '[server.oauth]\nurl = "https://a"\nprotected_resource = { resource = "https://a", authorization_servers = [] }',
+        "server.rate_limits = { enabled = true, global = { limit = 1, interval = '1s' } }",
+        "server.cors = {}\nserver.csrf.enabled = true\nserver.health.listen = '127.0.0.1:1'",
+        "llm.proxy.anthropic.enabled = true",
+        'mcp.servers.s = { cmd = ["x"] }',
+        '[telemetry]\nservice_name = "x"\nprometheus.enabled = true\nexporters.otlp.enabled = true',
+    ],
+)
+def test_everything_there_is_can_be_used_without_a_warning(text: str) -> None:
+    assert warnings(ECHO + text) == ()
+
+
+def test_metrics_and_another_route_cannot_share_a_path() -> None:
+    problem = only(ECHO + 'telemetry.prometheus = { enabled = true, path = "/health" }')
+    assert "metrics for Prometheus" in str(problem)

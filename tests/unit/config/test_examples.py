@@ -9,7 +9,7 @@ ENVIRON: dict[str, str] = dict.fromkeys(NAMES, "k")
 
 
 def read(text: str) -> Loaded:
-    return loads(text, ENVIRON, pending=False)
+    return loads(text, ENVIRON)
 
 
 BOTH_PROTOCOLS = """

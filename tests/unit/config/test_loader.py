@@ -12,7 +12,7 @@ ECHO = '[llm.providers.e]\ntype = "echo"\n'
 
 def mistakes(text: str, **environ: str) -> tuple[Problem, ...]:
     with pytest.raises(ConfigError) as caught:
-        loads(text, environ, pending=False)
+        loads(text, environ)
     return caught.value.problems
 
 
@@ -335,7 +335,7 @@ validation.group_values = ["g"]
 """
     text += "\n" + ECHO + ("" if "client_identification" in text else extra)
     with pytest.raises(ConfigError) as caught:
-        loads(text, {"S": SECRET}, pending=False)
+        loads(text, {"S": SECRET})
     assert SECRET not in str(caught.value)
     assert SECRET not in repr(caught.value.problems)
 
@@ -388,7 +388,7 @@ authorization = "{SECRET}"
 
 
 def accepted(text: str, **environ: str) -> Loaded:
-    return loads(text, environ, pending=False)
+    return loads(text, environ)
 
 
 def test_a_mistaken_table_does_not_hide_the_rest() -> None:

@@ -12,12 +12,12 @@ ECHO = 'llm.providers.e.type = "echo"\n'
 
 
 def read(text: str, **environ: str) -> Config:
-    return loads(ECHO + text, environ, pending=False).config
+    return loads(ECHO + text, environ).config
 
 
 def message(text: str) -> str:
     with pytest.raises(ConfigError) as caught:
-        loads(ECHO + text, {}, pending=False)
+        loads(ECHO + text, {})
     return caught.value.problems[0].message
 
 
@@ -307,7 +307,7 @@ def test_a_local_model_has_its_own_settings() -> None:
 
 def test_a_key_that_does_nothing_for_the_type_earns_a_warning() -> None:
     text = ECHO + 'llm.providers.l = { type = "local", api_key = "x", base_url = "http://x" }'
-    loaded = loads(text, {}, pending=False)
+    loaded = loads(text, {})
     assert loaded.warnings == (
         "line 2: llm.providers.l.api_key: has no effect on a provider of type 'local'",
         "line 2: llm.providers.l.base_url: has no effect on a provider of type 'local'",
@@ -316,7 +316,7 @@ def test_a_key_that_does_nothing_for_the_type_earns_a_warning() -> None:
 
 def test_an_empty_key_and_unchecked_certificates_earn_warnings() -> None:
     text = 'llm.providers.a = { type = "openai", api_key = "{{ env.K }}", tls.insecure = true }'
-    assert loads(text, {"K": ""}, pending=False).warnings == (
+    assert loads(text, {"K": ""}).warnings == (
         "line 1: llm.providers.a.api_key: the key is empty",
         "line 1: llm.providers.a.tls.insecure: certificates are not checked",
     )
@@ -436,14 +436,14 @@ def test_what_telemetry_refuses(line: str, text: str) -> None:
 
 def test_settings_for_both_otlp_protocols_may_stand_side_by_side() -> None:
     text = ECHO + "[telemetry.logs.exporters.otlp]\ngrpc.headers = {}\nhttp.headers = {}\n"
-    assert loads(text, {}, pending=False).warnings == (
+    assert loads(text, {}).warnings == (
         "line 4: telemetry.logs.exporters.otlp.http: HTTP configuration found but protocol is set to 'grpc'",
     )
 
 
 def test_a_misspelt_kind_of_server_is_recognised() -> None:
     with pytest.raises(ConfigError) as caught:
-        loads('[mcp.servers.a]\ncommand = ["x"]', {}, pending=False)
+        loads('[mcp.servers.a]\ncommand = ["x"]', {})
     assert "did you mean 'cmd'?" in [problem.cure for problem in caught.value.problems]
 
 

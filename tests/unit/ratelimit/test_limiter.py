@@ -419,10 +419,10 @@ url = "redis://127.0.0.1:1"
 def test_redis_is_named_where_its_client_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "redis.asyncio", None)
     monkeypatch.delitem(sys.modules, "nexus.ratelimit.redis", raising=False)
-    made = loads(STORED.format(enabled="true"), {}, pending=False).config
+    made = loads(STORED.format(enabled="true"), {}).config
     with pytest.raises(ValueError, match=r"nexus-gateway\[redis\]"):
         of_config(made, MemoryStore())
 
 
 async def test_where_nothing_is_limited_nothing_is_connected_to() -> None:
-    await of_config(loads(STORED.format(enabled="false"), {}, pending=False).config, MemoryStore()).start()
+    await of_config(loads(STORED.format(enabled="false"), {}).config, MemoryStore()).start()

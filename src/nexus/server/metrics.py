@@ -1,0 +1,20 @@
+"""Metrics as Prometheus reads them."""
+
+from nexus.server.asgi import Receive, Scope, Send
+from nexus.server.middleware.refusal import PLAIN, answer
+from nexus.telemetry.prometheus import CONTENT_TYPE
+from nexus.telemetry.setup import Telemetry
+
+
+class Exposition:
+    """Answers scrapes. What it shows is not secret to whoever may reach it, and names models, tools and clients."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer GET and HEAD."""
+        if scope["method"] not in ("GET", "HEAD"):
+            await answer(send, 405, PLAIN, b"", (b"allow", b"GET, HEAD"))
+            return
+        await answer(send, 200, CONTENT_TYPE, self._telemetry.exposition())

@@ -1,0 +1,28 @@
+"""Look at every request from outside: when it came, what it was answered, when the last byte had gone. The outermost layer."""
+
+from nexus.server.asgi import App, Message, Receive, Scope, Send
+from nexus.telemetry.setup import Telemetry
+
+
+def observe(app: App, telemetry: Telemetry) -> App:
+    """Tell `telemetry` of every request of `app`, once its answer has gone."""
+
+    async def layer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+        seen = telemetry.begin(scope)
+
+        async def watched(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                seen.status = message["status"]
+            elif not message.get("more_body", False):
+                seen.complete = True
+            await send(message)
+
+        try:
+            await app(scope, receive, watched)
+        finally:
+            telemetry.finish(seen)
+
+    return layer

@@ -1,0 +1,138 @@
+"""`nexus-agents research`: discover, add, list, search, analyze, pending."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, TypeVar
+
+import typer
+
+from nexus_agents.cli.output import Format, fail, run, show_json, table
+from nexus_agents.errors import AgentsError
+from nexus_agents.results import Answered
+from nexus_agents.services import Services
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="Find papers and keep a registry of them.",
+)
+T = TypeVar("T")
+Json = Annotated[Format, typer.Option("--format", help="How the result is printed.")]
+
+
+def _do(format: Format, work: Callable[[Services], Awaitable[T]]) -> T:
+    try:
+        return run(work, quiet=format is Format.JSON)
+    except AgentsError as error:
+        raise fail(error, format) from None
+
+
+@app.command()
+def discover(
+    topic: Annotated[str, typer.Argument(help="What to look for.")],
+    source: Annotated[
+        str, typer.Option(help="arxiv, github, semantic_scholar, openalex, ... or all.")
+    ] = "all",
+    limit: Annotated[int, typer.Option(min=1, max=20)] = 10,
+    since: Annotated[str | None, typer.Option(help="Only what appeared since this date.")] = None,
+    threshold: Annotated[float, typer.Option(min=0, max=1, help="The least relevance.")] = 0.3,
+    format: Json = Format.TEXT,
+) -> None:
+    """Search public places."""
+    found = _do(
+        format,
+        lambda services: services.discover(
+            topic, source=source, limit=limit, since=since, threshold=threshold
+        ),
+    )
+    if format is Format.JSON:
+        show_json(found)
+        return
+    table(
+        ("RELEVANCE", "SOURCE", "KNOWN", "TITLE", "URL"),
+        (
+            (one.relevance_score, one.source, "yes" if one.already_in_registry else "no", one.title, one.url)
+            for one in found.items
+        ),
+    )
+    for failed in found.failed_sources:
+        typer.echo(f"failed: {failed.source}: {failed.error}", err=True)
+
+
+@app.command()
+def add(
+    arxiv_id: Annotated[str, typer.Argument(help="2401.00001, or its link.")],
+    topic: Annotated[str | None, typer.Option()] = None,
+    priority: Annotated[str | None, typer.Option(help="P1 to P4.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show it.")] = False,
+    format: Json = Format.TEXT,
+) -> None:
+    """Add a paper of arXiv to the registry."""
+    done = _do(
+        format, lambda services: services.add_paper(arxiv_id, topic=topic, priority=priority, dry_run=dry_run)
+    )
+    if format is Format.JSON:
+        show_json(done)
+    else:
+        what = "Known already" if done.already_in_registry else "Would add" if done.dry_run else "Added"
+        typer.echo(f"{what}: {done.paper.id} {done.paper.title}")
+
+
+@app.command("list")
+def list_papers(status: Annotated[str, typer.Option()] = "all", format: Json = Format.TEXT) -> None:
+    """List the registry."""
+
+    async def work(services: Services) -> Answered:
+        return services.research("status", status=status)
+
+    done = _do(format, work)
+    if format is Format.JSON:
+        show_json(done)
+    else:
+        table(
+            ("ID", "STATUS", "PRIORITY", "TITLE"),
+            ((one["id"], one["status"], one["priority"], one["title"]) for one in done.data["papers"]),
+        )
+
+
+@app.command()
+def search(query: Annotated[str, typer.Argument()], format: Json = Format.TEXT) -> None:
+    """Search the registry."""
+
+    async def work(services: Services) -> Answered:
+        return services.research("search", query=query)
+
+    done = _do(format, work)
+    if format is Format.JSON:
+        show_json(done)
+    else:
+        table(
+            ("RELEVANCE", "ID", "TITLE"),
+            ((one["relevance"], one["id"], one["title"]) for one in done.data["papers"]),
+        )
+
+
+@app.command()
+def analyze(
+    focus: Annotated[str, typer.Argument(help="gaps, trends, priorities, stale or coverage.")],
+    topic: Annotated[str | None, typer.Option()] = None,
+) -> None:
+    """Count what the registry says."""
+
+    async def work(services: Services) -> Answered:
+        return services.analyze_research(focus, topic)
+
+    show_json(_do(Format.TEXT, work))
+
+
+@app.command()
+def pending(
+    action: Annotated[str, typer.Argument(help="list, approve, dismiss or flush.")] = "list",
+    identifier: Annotated[str | None, typer.Argument()] = None,
+) -> None:
+    """Review what searches came upon."""
+
+    async def work(services: Services) -> Answered:
+        return services.review_catalog(action, identifier)
+
+    show_json(_do(Format.TEXT, work))

@@ -1,0 +1,107 @@
+"""`nexus-agents trace`: list, show, resume."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
+import typer
+
+from nexus_agents.cli.orchestrate import attempt_line
+from nexus_agents.cli.orchestrate import command as orchestrate
+from nexus_agents.cli.output import Format, fail, money, run, show_json, table
+from nexus_agents.errors import AgentsError
+from nexus_agents.results import Attempt, RunSummary, Trace
+from nexus_agents.services import Services
+
+app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="Show what happened in a run; list runs; resume one.",
+)
+Json = Annotated[Format, typer.Option("--format", help="How the result is printed.")]
+
+
+@app.command("list")
+def list_runs(limit: Annotated[int, typer.Option(min=1, max=1000)] = 20, format: Json = Format.TEXT) -> None:
+    """List the latest runs, newest first."""
+
+    async def work(services: Services) -> Sequence[RunSummary]:
+        return await services.runs(limit)
+
+    try:
+        rows = run(work, quiet=format is Format.JSON)
+    except AgentsError as error:
+        raise fail(error, format) from None
+    if format is Format.JSON:
+        show_json(rows)
+        return
+    table(
+        ("RUN", "STATUS", "STEPS", "TOKENS", "COST", "TASK"),
+        (
+            (
+                row.run_id,
+                row.status,
+                f"{row.steps_done}/{row.steps_total}",
+                row.input_tokens + row.output_tokens,
+                money(row.cost_usd),
+                row.task[:60],
+            )
+            for row in rows
+        ),
+    )
+
+
+@app.command()
+def show(
+    run_id: Annotated[str, typer.Argument(help="The run, or the beginning of its name.")],
+    event_type: Annotated[str | None, typer.Option("--type", help="Only events of this type.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 1_000,
+    format: Json = Format.TEXT,
+) -> None:
+    """Show what happened in a run."""
+
+    async def work(services: Services) -> Trace:
+        return await services.trace(run_id, event_type, limit)
+
+    try:
+        trace = run(work, quiet=format is Format.JSON)
+    except AgentsError as error:
+        raise fail(error, format) from None
+    show_json(trace) if format is Format.JSON else _show(trace)
+
+
+@app.command()
+def resume(
+    run_id: Annotated[str, typer.Argument(help="The run, or the beginning of its name.")],
+    format: Json = Format.TEXT,
+    verbose: Annotated[bool, typer.Option("--verbose")] = False,
+) -> None:
+    """Go on with a run that was interrupted or failed."""
+    orchestrate(resume=run_id, format=format, verbose=verbose)
+
+
+def _show(trace: Trace) -> None:
+    row = trace.run
+    typer.echo(f"{row.run_id}  {row.status}  {row.created}\n{row.task}\n")
+    for step in trace.steps:
+        after = f" after {', '.join(step.depends_on)}" if step.depends_on else ""
+        typer.echo(
+            f"{step.id}  {step.status}  {step.title} ({step.expert}{after}){f' on {step.model}' if step.model else ''}"
+        )
+    if trace.steps:
+        typer.echo("")
+    for event in trace.events:
+        typer.echo(f"{event.seq:4} {event.at} {_event(event.type, event.step, event.data)}")
+    typer.echo(f"\n{row.input_tokens}+{row.output_tokens} tokens · {money(row.cost_usd)}")
+    if row.status in ("interrupted", "failed", "budget") and row.kind != "vote":
+        typer.echo(f"Resume it with: nexus-agents orchestrate --resume {row.run_id}")
+    if trace.text:
+        typer.echo(f"\n--- Response ---\n{trace.text}")
+
+
+def _event(type_: str, step: str | None, data: dict[str, object]) -> str:
+    if type_ == "attempt":
+        return attempt_line(msgspec.convert(data, Attempt))
+    told = f"{type_}{f' {step}' if step else ''}"
+    return f"{told} {msgspec.json.encode(data).decode()}" if data else told
