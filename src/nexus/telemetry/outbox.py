@@ -22,14 +22,17 @@ class Health:
     def __init__(self, what: str) -> None:
         self._what = what
         self._failing = False
+        self._telling = threading.Lock()
         self.failures = 0
         """Exports that failed, in all."""
 
     def tell(self, *, taken: bool) -> None:
         """Say what became of an export."""
-        self.failures += not taken
-        if taken == self._failing:
+        with self._telling:
+            self.failures += not taken
+            changed = taken == self._failing
             self._failing = not taken
+        if changed:
             if taken:
                 log.info("%s are taken again", self._what)
             else:

@@ -110,10 +110,11 @@ def token(value: bytes, name: bytes = b"authorization") -> tuple[bytes, bytes]:
     return name, value
 
 
-async def test_without_configuration_a_guard_only_looks_at_the_address() -> None:
+async def test_without_configuration_there_is_no_guard() -> None:
     inner = Inner()
-    assert (await ask(guarded(inner, {}))).status == 200
-    assert inner.context == RequestContext(address="9.9.9.9")
+    assert guarded(inner, {}) is inner
+    assert (await ask(inner)).status == 200
+    assert inner.context == RequestContext()
 
 
 MISSING = b'{"error":"invalid_token","error_description":"missing token"}'

@@ -22,12 +22,13 @@ class Collector:
         self.asked = threading.Semaphore(0)
 
     def export(self, batch: Sequence[int]) -> bool:
+        answers = self.answers
         self.asked.release()
         while not self.open.wait(0.01):
             if self.stopped.is_set():
                 return False
         self.taken.append(list(batch))
-        return self.answers
+        return answers
 
 
 def outbox(collector: Collector, **batching: object) -> Outbox[int]:
@@ -66,12 +67,13 @@ def test_what_finds_no_room_is_dropped_while_a_collector_hangs() -> None:
     assert box.dropped == 25
     box.close(0.1)
     assert box.dropped == 30
+    box.close(5)  # the export that hung has seen by now that it is over
 
 
 def test_one_warning_when_it_ends_and_one_line_when_it_begins_again(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     collector = Collector()
-    box = outbox(collector, max_export_batch_size=1)
+    box = outbox(collector, max_export_batch_size=1, max_concurrent_exports=1)
     box.start()
     for answers in (True, False, False, True, True):
         collector.answers = answers
