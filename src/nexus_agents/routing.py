@@ -141,7 +141,7 @@ def rank(
 def _order(one: Ranked) -> tuple[bool, int, bool, float, float, int, int]:
     offer = one.offer
     price = offer.profile.price
-    expense = (price.input + price.output) if offer.paid and price else 0.0
+    expense = 0.0 if not offer.paid else price.input + price.output if price else float("inf")
     return (
         one.excluded is not None,
         offer.tier,

@@ -287,6 +287,25 @@ async def test_cloud_metadata_is_refused_even_then(tmp_path: Path):
             await services.orchestrate("hi", ONCE)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://user:hunter2@gw.example.com/v1",
+        "https://gw.example.com/v1?key=hunter2",
+        "ftp://gw.example.com",
+    ],
+)
+async def test_a_base_url_that_is_none_is_refused_and_its_secrets_are_not_shown(tmp_path: Path, url: str):
+    environ = environment(
+        tmp_path, NEXUS_CUSTOM_API_BASE_URL=url, NEXUS_CUSTOM_API_KEY="k", NEXUS_CUSTOM_MODEL="m"
+    )
+    async with Services(environ) as services:
+        with pytest.raises(NoAdapter, match="refused") as caught:
+            await services.orchestrate("hi", ONCE)
+        (status,) = await services.adapters()
+    assert "hunter2" not in f"{caught.value} {status}"
+
+
 # the gateway of path B and C
 
 
@@ -404,6 +423,19 @@ async def test_the_catalogue_is_kept_for_hours_and_a_stale_one_serves_when_there
         await client.close()
         assert len(gateway.asked) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["c.json"]
+
+
+async def test_the_catalogue_of_one_service_is_not_taken_for_that_of_another(tmp_path: Path):
+    with (
+        Gateway(lambda _: said("x"), listing("a")).listening() as one,
+        Gateway(lambda _: said("x"), listing("b")).listening() as two,
+    ):
+        for gateway, model in ((one, "a"), (two, "b")):
+            client = OpenRouter(
+                key="k", pinned="", policy=LOCAL, cache=tmp_path / "c.json", base_url=gateway.url
+            )
+            assert [listed.id for listed in await client.models()] == [model]
+            await client.close()
 
 
 async def test_without_a_catalogue_the_error_is_clear_and_a_pin_still_works(tmp_path: Path):

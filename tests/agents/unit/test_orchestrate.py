@@ -121,22 +121,17 @@ async def test_independent_steps_run_at_the_same_time(tmp_path: Path):
 
 
 async def test_no_more_steps_run_at_once_than_allowed(tmp_path: Path):
-    script, running, most, lock = (
-        Scripted(plan(*((f"s{n}", "code", list[str]()) for n in range(1, 7)))),
-        0,
-        0,
-        threading.Lock(),
-    )
-    pause = threading.Event()
+    script = Scripted(plan(*((f"s{n}", "code", list[str]()) for n in range(1, 7))))
+    third, lock, running, most = threading.Event(), threading.Lock(), 0, 0
 
     def step(id: str, _: Asked) -> Told:
         nonlocal running, most
         with lock:
             running += 1
             most = max(most, running)
-            if running == 2:
-                pause.set()
-        pause.wait(20)
+            if running == 3:
+                third.set()
+        third.wait(0.3)  # long enough for a third to come, if one may
         with lock:
             running -= 1
         return said(f"RESULT-{id}")
@@ -323,6 +318,23 @@ async def test_a_failed_run_goes_on_where_it_stopped(tmp_path: Path):
     assert [step.output for step in done.steps] == ["RESULT-s1", "SECOND-s2", "SECOND-s3"]
     assert kinds(done).count("plan") == 1
     assert done.usage.total > first.usage.total
+
+
+async def test_what_was_reviewed_is_not_reviewed_again(tmp_path: Path):
+    script, broken = Scripted(DIAMOND), [True]
+
+    def answer(asked: Asked) -> Told:
+        if asked.system.startswith("You give the final answer") and broken.pop():
+            broken.append(False)
+            return failed(400)
+        return script(asked)
+
+    with Gateway(answer).listening() as gateway:
+        async with Services(custom(tmp_path, gateway)) as services:
+            first = await services.orchestrate("a task", PLANNED)
+            broken[:] = [False]
+            done = await services.resume(first.run_id)
+    assert (first.success, done.success, kinds(done).count("verify")) == (False, True, 1)
 
 
 async def test_what_was_spent_before_still_counts(tmp_path: Path):

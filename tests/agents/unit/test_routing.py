@@ -159,6 +159,7 @@ async def test_openrouters_free_models_go_first_then_one_that_is_paid():
         Listed(id="qwen/qwen3-coder", context=200_000, input_per_million=0.3, output_per_million=1.0),
         Listed(id="google/gemma-3-1b", context=32_000, input_per_million=0.01, output_per_million=0.01),
         *(Listed(id=f"meta-llama/llama-3.{n}-70b:free", context=131_072) for n in range(5)),
+        Listed(id="meta-llama/llama-4-large", context=131_072),  # what it costs nobody says
         Listed(id="unheard/of", context=99_000, input_per_million=0.001, output_per_million=0.001),
     ]
     adapter = openrouter(*listed)
