@@ -93,6 +93,8 @@ class RateLimits(Section):
     """Limit on the requests of one client address."""
     storage: Storage = MemoryStorage(type="memory")
     """Where limits are counted."""
+    headers: Flag = False
+    """Tell clients what is left of their strictest limit, in the headers `x-ratelimit-limit`, `-remaining` and `-reset`."""
     on_store_error: Literal["allow", "deny"] | None = None
     """What becomes of requests while the storage is away; if unset, tokens are allowed and everything else is denied."""
 

@@ -16,7 +16,7 @@ from nexus.llm.protocols.openai import stops as openai_stops
 from nexus.telemetry.records import Tokens
 
 _FIRST = 3
-_LAST = 8
+_LAST = 6
 """Events looked at: those before and after say nothing of what is asked here."""
 
 Count = int | None
@@ -105,9 +105,11 @@ def read(protocol: str, payloads: Iterable[bytes]) -> Ends:
     return found
 
 
-def of_stream(head: bytes, tail: Sequence[bytes]) -> Iterator[bytes]:
-    """Give the data of the first events in `head`, and of the last in `tail`."""
-    yield from islice(frames.payloads(head), _FIRST)
+def of_stream(protocol: str, head: bytes, tail: Sequence[bytes]) -> Iterator[bytes]:
+    """Give the data of the last events in `tail`; before them that of the first in `head`, where those say something."""
+    if protocol == "anthropic":
+        first = head if b"\r" in head else b"\n\n".join(head.split(b"\n\n", _FIRST)[:_FIRST])
+        yield from islice(frames.payloads(first), _FIRST)
     data = b"".join(tail)
     if b"\r" not in data:
         data = b"\n\n".join(data.rsplit(b"\n\n", _LAST)[-_LAST:])

@@ -214,7 +214,9 @@ class Metered(Tap):
     def _found(self) -> ends.Ends:
         if not self._whole and self._tail is None:
             return self._ends
-        payloads = [self._whole] if self._tail is None else ends.of_stream(self._head, self._tail)
+        payloads = (
+            [self._whole] if self._tail is None else ends.of_stream(self._protocol, self._head, self._tail)
+        )
         found = ends.read(self._protocol, payloads)
         found.model = found.model or self._ends.model
         return found

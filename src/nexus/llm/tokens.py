@@ -5,7 +5,7 @@ results and the definitions of tools count as the text they are.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from typing import cast
 
@@ -61,12 +61,10 @@ class Metering:
         """Settle by a whole answer, or let a stream go by and settle when it ends, however it ends."""
         if not hold.measured or self._counter is None:
             return body
-        meter = Meter(self._counter)
         if not isinstance(body, bytes):
-            return _settling(hold, meter, body)
-        meter.read(body)
-        if meter.told is not None:  # else what was held stands
-            hold.settle(meter.told)
+            return _settling(hold, Meter(self._counter), body)
+        if (told := _told(body)) is not None:  # else what was held stands
+            hold.settle(told)
         return body
 
 
@@ -123,6 +121,20 @@ class _Event(_Telling):
 
 
 _read = msgspec.json.Decoder(_Event).decode
+_read_whole = msgspec.json.Decoder(_Telling).decode
+
+
+def _told(body: bytes) -> int | None:
+    """Read what a whole answer says was written."""
+    try:
+        usage = _read_whole(body).usage
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    return _written_tokens(usage) if usage is not None else None
+
+
+def _written_tokens(usage: _Usage) -> int:
+    return usage.output_tokens or usage.completion_tokens or 0
 
 
 class Meter:
@@ -141,14 +153,14 @@ class Meter:
                 self.read(payload)
 
     def read(self, payload: bytes) -> None:
-        """Look at the data of one event, or at a whole answer."""
+        """Look at the data of one event."""
         try:
             event = _read(payload)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return
         usage = event.usage or (event.response.usage if event.response is not None else None)
         if usage is not None:  # each later one includes the earlier
-            self.told = usage.output_tokens or usage.completion_tokens or 0
+            self.told = _written_tokens(usage)
         if isinstance(event.delta, str):
             self._texts.append(event.delta)
         elif event.delta is not None:
@@ -206,7 +218,7 @@ class Counter:
             if isinstance(text, int):
                 total += text
                 continue
-            total += await self.count(text)
+            total += self._count_piece(text) if len(text) < _SHORT else await self.count(text)
             since += len(text)
             if since > _PIECE:
                 since = 0
@@ -347,8 +359,7 @@ def _plain(value: Json) -> Iterator[str | int]:
                 yield len(cast("list[Json]", item))
 
 
-def _objects(value: Json) -> Iterator[dict[str, Json]]:
-    if isinstance(value, list):
-        for item in cast("list[Json]", value):
-            if isinstance(item, dict):
-                yield cast("dict[str, Json]", item)
+def _objects(value: Json) -> Sequence[dict[str, Json]]:
+    if not isinstance(value, list):
+        return ()
+    return [cast("dict[str, Json]", item) for item in cast("list[Json]", value) if isinstance(item, dict)]

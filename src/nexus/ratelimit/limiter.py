@@ -17,7 +17,7 @@ from nexus.config.mcp import McpServer
 from nexus.config.ratelimit import McpRateLimits, RateLimits, RedisStorage, RequestLimit
 from nexus.context import Identity
 from nexus.errors import NotReady
-from nexus.ratelimit import MAX_AMOUNT, Charge, RateLimited, Store, StoreFailed, Window
+from nexus.ratelimit import MAX_AMOUNT, Charge, RateLimited, Store, StoreFailed, Window, standing
 from nexus.ratelimit.hold import FREE, Hold
 from nexus.ratelimit.memory import MemoryStore
 from nexus.ratelimit.quotas import Quota, Quotas
@@ -28,6 +28,8 @@ OnError = Literal["allow", "deny"]
 FAILURES = 10
 """Refused tokens an address may send for each request it may make; they are counted apart."""
 _INPUT, _OUTPUT = ":in", ":out"
+_KINDS = ("input_tokens", "output_tokens")
+_REQUESTS = ("requests", "requests")
 _TOO_MANY = "Rate limit exceeded"
 _TOKENS = f"{_TOO_MANY}: Token rate limit exceeded."
 _LATER = f"{_TOKENS} Please try again later."
@@ -114,7 +116,7 @@ class Limiter:
         charges = [] if self._all is None else [self._all]
         if self._per_ip is not None:
             charges.append(_of(self._per_ip, address))
-        await self._take(charges)
+        await self._take(charges, _REQUESTS)
 
     async def failed(self, address: str) -> None:
         """Count a token that was refused.
@@ -174,6 +176,8 @@ class Limiter:
             if self._on_error == "deny":
                 raise NotReady(_AWAY) from error
             return FREE
+        if (noted := standing.current()) is not None:
+            noted.note(_KINDS, charges, decision)
         if decision.refused is not None:
             raise RateLimited(_LATER)
         held = [msgspec.structs.replace(charge, at=decision.at) for charge in charges]
@@ -209,7 +213,7 @@ class Limiter:
             for (provider, model, quota, charge), used in zip(found, decision.used, strict=True)
         ]
 
-    async def _take(self, charges: Sequence[Charge]) -> None:
+    async def _take(self, charges: Sequence[Charge], resources: Sequence[str] = ()) -> None:
         if not charges:
             return
         try:
@@ -218,10 +222,15 @@ class Limiter:
             if self._on_error == "allow":
                 return
             raise
+        if resources and (noted := standing.current()) is not None:
+            noted.note(resources, charges, decision)
         if decision.refused is not None:
             raise RateLimited(_TOO_MANY)
 
     def _book(self, charges: Sequence[Charge]) -> None:
+        if isinstance(self._store, MemoryStore):
+            self._store.decide(charges)  # there is nothing to wait for, so no task is needed
+            return
         task = asyncio.create_task(self._charge(charges), name="settle")
         self._booking.add(task)
         task.add_done_callback(self._booking.discard)
@@ -276,16 +285,20 @@ def _charges(
 
     Else whoever may name a group would begin anew with each. What is in braces stays on one node of a cluster.
     """
-    parts = f"{_safe(quota.group)}:{_safe(provider)}:{_safe(model)}:{quota.window.slot * quota.window.span}"
-    key = f"{{token:{_safe(identity.client)}}}:{parts}"
-    input = Charge(key + _INPUT, quota.window, quota.input, wanted.input)
+    keys = _keys(identity.client, quota.group, provider, model, quota.window.slot * quota.window.span)
+    input = Charge(keys[0], quota.window, quota.input, wanted.input)
     if quota.output is None:
         return (input,)
     # what could be written may be more than the whole limit: then it is the only one that runs
-    return (input, Charge(key + _OUTPUT, quota.window, quota.output, min(wanted.output, quota.output)))
+    return (input, Charge(keys[1], quota.window, quota.output, min(wanted.output, quota.output)))
 
 
 @functools.lru_cache(4096)
+def _keys(client: str, group: str, provider: str, model: str, interval: int) -> tuple[str, str]:
+    key = f"{{token:{_safe(client)}}}:{_safe(group)}:{_safe(provider)}:{_safe(model)}:{interval}"
+    return key + _INPUT, key + _OUTPUT
+
+
 def _safe(text: str) -> str:
     """Write any text so that it cannot be mistaken for two parts of a key."""
     if len(text) > 128:

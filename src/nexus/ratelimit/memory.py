@@ -58,6 +58,10 @@ class MemoryStore:
 
     async def charge(self, charges: Sequence[Charge]) -> Decision:
         """Book all charges, or none of them."""
+        return self.decide(charges)
+
+    def decide(self, charges: Sequence[Charge]) -> Decision:
+        """Do the same at once."""
         now, before = self._clock(), self.count
         counters = [self._counter(charge, now) for charge in charges]
         refused = None

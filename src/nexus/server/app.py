@@ -73,7 +73,8 @@ class Gateway:
         """What goes through as it is."""
         self.mcp = _mcp(config, self.limiter)
         self.app = self._build()
-        self._gauges = tuple(gauges.of(self))
+        self.gauges = tuple(gauges.of(self))
+        """What it knows of itself; shown while it is open."""
         self.active = 0
         """Requests under way."""
 
@@ -87,7 +88,7 @@ class Gateway:
         """
         self.telemetry.start()
         if self.telemetry.measures:
-            for gauge in self._gauges:
+            for gauge in self.gauges:
                 self.telemetry.metrics.show(gauge)
         await self.limiter.start()
         if self.mcp is not None:
@@ -98,7 +99,7 @@ class Gateway:
 
     async def close(self) -> None:
         """Give everything back, in reverse order."""
-        for gauge in self._gauges:
+        for gauge in self.gauges:
             self.telemetry.metrics.hide(gauge)
         await self.catalog.close()
         if self.mcp is not None:

@@ -123,6 +123,7 @@ class Ticker:
     """Sends everything there is, again and again, from a thread of its own."""
 
     def __init__(self, what: str, export: Callable[[], bool], stop: Callable[[], None], delay: float) -> None:
+        self.what = what
         self.health = Health(what)
         self._export = export
         self._stop = stop

@@ -42,7 +42,8 @@ class Telemetry:
         """Whether anybody reads the metrics."""
         self._sampler: Sampler | None = None
         self._wants = Wants()
-        self._outboxes: list[Outbox[Any] | Ticker] = []
+        self.exports: list[Outbox[Any] | Ticker] = []
+        """What leaves for collectors."""
         self._handler: logging.Handler | None = None
         self._delay = process.LoopDelay()
         self._started = False
@@ -85,7 +86,7 @@ class Telemetry:
         self._started = True
         if self.measures:
             self._delay.start()
-        for one in self._outboxes:
+        for one in self.exports:
             one.start()
         if self._handler is not None:
             logging.getLogger().addHandler(self._handler)
@@ -96,7 +97,7 @@ class Telemetry:
         self._delay.close()
         if self._handler is not None:
             logging.getLogger().removeHandler(self._handler)
-        await asyncio.gather(*(asyncio.to_thread(one.close, _FLUSH) for one in self._outboxes))
+        await asyncio.gather(*(asyncio.to_thread(one.close, _FLUSH) for one in self.exports))
 
     def _read(self, config: TelemetryConfig) -> None:
         self.resource = {
@@ -125,7 +126,7 @@ class Telemetry:
 
     def _dropped(self) -> Iterable[tuple[Key, int]]:
         yield ("records",), self.pipeline.dropped
-        for one in self._outboxes:
+        for one in self.exports:
             if isinstance(one, Outbox):
                 yield (one.what,), one.dropped
 
@@ -134,7 +135,7 @@ class Telemetry:
         if found is None:
             return
         collector, otlp = found
-        self._outboxes.append(
+        self.exports.append(
             Ticker(
                 "metrics",
                 lambda: collector.metrics(tuple(self.metrics.all()), time.time_ns()),
@@ -150,7 +151,7 @@ class Telemetry:
             return
         collector, otlp = found
         outbox: Outbox[Span] = Outbox("traces", collector.spans, collector.close, otlp.batch_export)
-        self._outboxes.append(outbox)
+        self.exports.append(outbox)
         self._sampler = Sampler(tracing)
         self._wants = Wants(config.content, tracing.propagation.upstream)
         self.subscribe(lambda records: outbox.put([span for record in records for span in record.spans]))
@@ -161,7 +162,7 @@ class Telemetry:
             return
         collector, otlp = found
         outbox: Outbox[Line] = Outbox("logs", collector.lines, collector.close, otlp.batch_export)
-        self._outboxes.append(outbox)
+        self.exports.append(outbox)
         self._handler = logs.Export(outbox.put)
         if logs.ACCESS.isEnabledFor(logging.INFO):
             self.subscribe(

@@ -110,4 +110,4 @@ def test_the_ends_of_a_recorded_stream_say_what_all_of_it_says(protocol: str, on
     pieces = [event + b"\n\n" for event in one.answer.split(b"\n\n") if event.strip()]
     everything = ends.read(protocol, list(frames.payloads(one.answer)))
     tail = pieces[-6:]
-    assert ends.read(protocol, ends.of_stream(pieces[0] if pieces else b"", tail)) == everything
+    assert ends.read(protocol, ends.of_stream(protocol, pieces[0], tail)) == everything

@@ -10,6 +10,7 @@ from nexus.server.middleware.auth import auth
 from nexus.server.middleware.client_ip import client_ip
 from nexus.server.middleware.identify import identify
 from nexus.server.middleware.limit import limit
+from nexus.server.middleware.standing import tell
 
 
 def guard(
@@ -23,6 +24,8 @@ def guard(
         return app
     if limiter.limits_requests:
         app = limit(app, limiter)
+    if config.rate_limits.headers:
+        app = tell(app)
     if config.client_identification.enabled:
         app = identify(app, identifier(config.client_identification))
     if config.oauth is not None and verifier is not None:
