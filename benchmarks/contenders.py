@@ -3,14 +3,44 @@
 import os
 import shutil
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import upstream
 from fleet import GATEWAY_CORE, OTHER_CORE, Fleet, find_program, free_port, rss
+from joserfc import jwt
+from joserfc.jwk import RSAKey
 
 HERE = Path(__file__).parent
+GUARDED = "nexus guarded"
 _ENDLESS = "keepalive_requests 1000000000;"
+_GUARDS = """
+[llm.providers.bench.rate_limits.per_user]
+input_token_limit = {most}
+interval = "60s"
+
+[llm.providers.bench.rate_limits.per_user.groups]
+pro = {{ input_token_limit = {most}, interval = "60s" }}
+
+[server.rate_limits]
+enabled = true
+global = {{ limit = {most}, interval = "60s" }}
+per_ip = {{ limit = {most}, interval = "60s" }}
+
+[server.client_identification]
+enabled = true
+client_id.jwt_claim = "sub"
+group_id.jwt_claim = "group"
+validation.group_values = ["pro"]
+
+[server.oauth]
+url = "{issuer}/jwks"
+expected_issuer = "bench"
+expected_audience = "bench"
+protected_resource = {{ resource = "https://bench.test", authorization_servers = ["https://bench.test"] }}
+"""
 
 
 @dataclass(frozen=True)
@@ -20,6 +50,8 @@ class Mocks:
     whole: str
     events: str
     events_pid: int
+    token: str
+    """A client's; the keys to it are at `/jwks` of `events`."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +61,7 @@ class Target:
     url: str
     model: str
     protocol: str = "openai"
+    token: str = ""
 
     def body(self, asked: dict[str, object]) -> dict[str, object]:
         """Write a chat completion in the words of the protocol."""
@@ -55,8 +88,10 @@ class Contender:
 
 def mocks(fleet: Fleet) -> Mocks:
     """Start the mock providers: nginx for whole answers where it is installed, so that the mock is not what is measured."""
-    port = free_port()
-    python = fleet.start([sys.executable, str(HERE / "upstream.py"), str(port)], OTHER_CORE)
+    port, key = free_port(), RSAKey.generate_key(2048, {"kid": "bench", "use": "sig"})
+    keys = msgspec.json.encode({"keys": [key.as_dict(private=False)]}).decode()
+    command = [sys.executable, str(HERE / "upstream.py"), str(port)]
+    python = fleet.start(command, OTHER_CORE, {"BENCH_JWKS": keys})
     events = f"http://127.0.0.1:{port}"
     fleet.await_answer(python, f"{events}/v1/models", 10)
     whole = events
@@ -78,7 +113,7 @@ def mocks(fleet: Fleet) -> Mocks:
         ]
         whole = f"http://127.0.0.1:{port}"
         fleet.await_answer(fleet.start(command, OTHER_CORE), f"{whole}/v1/models", 10)
-    return Mocks(whole, events, python.pid)
+    return Mocks(whole, events, python.pid, _token(key))
 
 
 def direct(to: Mocks) -> Contender:
@@ -110,7 +145,19 @@ def nginx(fleet: Fleet, to: Mocks) -> Contender | None:
     return Contender("nginx", process.pid, targets[0], targets[1], took, rss(process.pid))
 
 
-def nexus(fleet: Fleet, to: Mocks) -> Contender:
+def _token(key: RSAKey) -> str:
+    """Sign a client's token for the next hours."""
+    claims = {
+        "iss": "bench",
+        "aud": "bench",
+        "sub": "client",
+        "group": "pro",
+        "exp": int(time.time()) + 86_400,
+    }
+    return jwt.encode({"alg": "RS256", "kid": "bench"}, claims, key)
+
+
+def nexus(fleet: Fleet, to: Mocks, name: str = "nexus", token: str = "", more: str = "") -> Contender:
     """Start Nexus with one provider for each mock."""
     port = free_port()
     file = fleet.folder / f"nexus-{port}.toml"
@@ -120,13 +167,19 @@ def nexus(fleet: Fleet, to: Mocks) -> Contender:
             f'[llm.providers.{name}]\ntype = "openai"\napi_key = "sk-bench"\nbase_url = "{url}/v1"\nproxy = "none"\n'
             for name, url in (("bench", to.whole), ("events", to.events))
         )
+        + more
     )
     command = [sys.executable, "-m", "nexus", "-c", str(file), "-l", f"127.0.0.1:{port}", "--log", "warn"]
     process = fleet.start(command, GATEWAY_CORE)
     took = fleet.await_answer(process, f"http://127.0.0.1:{port}/ready", 30)
     url = f"http://127.0.0.1:{port}/llm/openai/v1/chat/completions"
-    targets = Target(url, "bench/gpt-4o"), Target(url, "events/gpt-4o")
-    return Contender("nexus", process.pid, *targets, took, rss(process.pid))
+    targets = [Target(url, f"{mock}/gpt-4o", token=token) for mock in ("bench", "events")]
+    return Contender(name, process.pid, targets[0], targets[1], took, rss(process.pid))
+
+
+def guarded(fleet: Fleet, to: Mocks) -> Contender:
+    """Start Nexus with everything that may stand before a request: token, identity, limits on requests and on tokens."""
+    return nexus(fleet, to, GUARDED, to.token, _GUARDS.format(issuer=to.events, most=10**12))
 
 
 def translating(nexus: Contender) -> Contender:

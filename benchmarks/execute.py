@@ -4,18 +4,15 @@ The server and the gateway are processes of their own on loopback; every figure 
 """
 
 import asyncio
-import contextlib
 import statistics
-import subprocess
 import sys
 import time
-from collections.abc import AsyncGenerator, Generator
-from pathlib import Path
 
+from fleet import GATEWAY_CORE, OTHER_CORE, Fleet
 from mcp import Client
 
-HERE = Path(__file__).parent
-_CALLS = 500
+_FIRST = 50
+"""Calls that are not counted."""
 
 _SERVER = """
 import asyncio, socket, sys
@@ -57,44 +54,46 @@ uvloop.run(main())
 """
 
 
-@contextlib.contextmanager
-def _process(program: str, *arguments: str) -> Generator[int]:
-    """Run a program that says its port."""
-    process = subprocess.Popen([sys.executable, "-c", program, *arguments], stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        yield int(process.stdout.readline())
-    finally:
-        process.kill()
-        process.wait()
+def measure(ships: Fleet, calls: int) -> str:
+    """Start a server and a gateway, call a tool by both ways, and tell what each took."""
+    server = _started(ships, OTHER_CORE, _SERVER)
+    toml = f'[mcp.servers.bench]\nurl = "http://127.0.0.1:{server}/mcp"\n'
+    direct, executed = asyncio.run(_compare(server, _started(ships, GATEWAY_CORE, _GATEWAY, toml), calls))
+    return f"straight {direct:.2f} ms, by `execute` {executed:.2f} ms, added {executed - direct:.2f} ms (p50)"
 
 
-@contextlib.asynccontextmanager
-async def _client(port: int) -> AsyncGenerator[Client]:
-    async with Client(f"http://127.0.0.1:{port}/mcp", mode="legacy", cache=None) as client:
-        yield client
+def _started(ships: Fleet, core: int, program: str, *arguments: str) -> int:
+    """Start a program that says its port."""
+    process = ships.start([sys.executable, "-c", program, *arguments], core, piped=True)
+    assert process.stdout is not None
+    said = process.stdout.readline()
+    if not said:
+        raise RuntimeError(f"it did not start\n{ships.said(process)}")
+    return int(said)
 
 
-async def _median(client: Client, name: str, arguments: dict[str, object]) -> float:
+async def _compare(server: int, gateway: int, calls: int) -> tuple[float, float]:
+    numbers: dict[str, object] = {"a": 1, "b": 2}
+    async with _client(server) as straight, _client(gateway) as through:
+        direct = await _median(straight, calls, "add", numbers)
+        return direct, await _median(through, calls, "execute", {"name": "bench__add", "arguments": numbers})
+
+
+def _client(port: int) -> Client:
+    return Client(f"http://127.0.0.1:{port}/mcp", mode="legacy", cache=None)
+
+
+async def _median(client: Client, calls: int, name: str, arguments: dict[str, object]) -> float:
+    """Give the median of calls one after another, in milliseconds, without the first ones."""
     times: list[float] = []
-    for at in range(_CALLS + 50):
+    for at in range(_FIRST + calls):
         start = time.perf_counter()
         await client.call_tool(name, arguments)
-        if at >= 50:
+        if at >= _FIRST:
             times.append((time.perf_counter() - start) * 1000)
     return statistics.median(times)
 
 
-async def main() -> None:
-    numbers: dict[str, object] = {"a": 1, "b": 2}
-    with _process(_SERVER) as server:
-        toml = f'[mcp.servers.bench]\nurl = "http://127.0.0.1:{server}/mcp"\n'
-        with _process(_GATEWAY, toml) as gateway:
-            async with _client(server) as straight, _client(gateway) as through:
-                direct = await _median(straight, "add", numbers)
-                executed = await _median(through, "execute", {"name": "bench__add", "arguments": numbers})
-    print(f"straight {direct:.2f} ms, by execute {executed:.2f} ms, added {executed - direct:.2f} ms (p50)")
-
-
 if __name__ == "__main__":
-    asyncio.run(main())
+    with Fleet() as ships:
+        print(measure(ships, 500))

@@ -1,9 +1,11 @@
 """The load generator of the benchmark: keep-alive connections that ask again as soon as they are answered.
 
-A program: `load.py URL CONNECTIONS SECONDS BODYFILE [MAX]` prints a JSON object: what was answered, and how long answers took.
+A program: `load.py URL CONNECTIONS SECONDS BODYFILE [MAX]` prints a JSON object: what was answered, and how long
+answers took. BENCH_TOKEN is the token it shows, if any.
 """
 
 import asyncio
+import os
 import sys
 import time
 from pathlib import Path
@@ -95,6 +97,8 @@ async def load(url: str, connections: int, seconds: float, body: bytes, most: in
     assert parts.port is not None
     host, port = parts.hostname, parts.port
     head = f"POST {parts.path} HTTP/1.1\r\nhost: {parts.netloc}\r\ncontent-type: application/json\r\n"
+    if token := os.environ.get("BENCH_TOKEN"):
+        head += f"authorization: Bearer {token}\r\n"
     run = Run(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body, most)
     loop = asyncio.get_running_loop()
     began = time.perf_counter()

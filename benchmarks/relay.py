@@ -1,6 +1,6 @@
 """Compare the relay with nginx as reverse proxy and with LiteLLM, in one interleaved run on this machine.
 
-`make bench`; options: --quick, --only relay|stream, --write (renews the table in docs/performance.md).
+`make bench`; options: --quick, --only relay|stream|execute, --write (renews the table in docs/performance.md).
 """
 
 import argparse
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import contenders
+import execute
 import fleet
 import msgspec
 from contenders import Contender
@@ -33,11 +34,13 @@ class Workload:
     name: str
     body: dict[str, object]
     stream: bool = False
+    guarded: bool = False
+    """Also asked of a Nexus that asks for tokens and counts."""
 
 
 WORKLOADS = {
     "relay": (
-        Workload("1 KB request", {"messages": [MESSAGE], "temperature": 0.7}),
+        Workload("1 KB request", {"messages": [MESSAGE], "temperature": 0.7}, guarded=True),
         Workload("100 KB request", {"messages": [MESSAGE] * 107, "temperature": 0.7}),
     ),
     "stream": (
@@ -59,6 +62,8 @@ class Plan:
     seconds: int
     patience: int
     """Seconds for LiteLLM, which is asked in every second round only."""
+    calls: int
+    """How often an MCP tool is called."""
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -97,7 +102,7 @@ class Cell:
         body.write_bytes(msgspec.json.encode(target.body(self.workload.body)))
         fleet.calm(one.pid)
         before = fleet.cpu(one.pid)
-        seen = self._load(ships, target.url, body)
+        seen = self._load(ships, target.url, body, target.token)
         used = fleet.cpu(one.pid) - before
         count = seen.events if self.workload.stream else seen.requests
         if seen.requests == 0 or (count == seen.requests and count < 4 * self.connections):
@@ -106,7 +111,7 @@ class Cell:
             raise SystemExit(f"{one.name}: {seen.errors} errors at {self.workload.name}")
         return Sample(count / seen.seconds, used / count, seen.p50, seen.p99)
 
-    def _load(self, ships: fleet.Fleet, url: str, body: Path) -> Seen:
+    def _load(self, ships: fleet.Fleet, url: str, body: Path, token: str) -> Seen:
         wrk = fleet.find_program("wrk")
         if wrk is None or self.workload.stream:  # wrk does not count events
             command = [
@@ -127,7 +132,8 @@ class Cell:
                 str(HERE / "wrk.lua"),
                 url,
             ]
-        printed = ships.output(command, fleet.OTHER_CORE, self.seconds + 60, {"BENCH_BODY": str(body)})
+        environ = {"BENCH_BODY": str(body), "BENCH_TOKEN": token}
+        printed = ships.output(command, fleet.OTHER_CORE, self.seconds + 60, environ)
         return msgspec.json.decode(printed.splitlines()[-1], type=Seen)
 
 
@@ -138,23 +144,33 @@ def median(samples: Sequence[Sample]) -> Sample:
 
 
 def rows(ships: fleet.Fleet, plan: Plan, direct: Contender, gateways: Sequence[Contender]) -> Iterator[str]:
-    """Measure cell after cell, in each contender after contender and round after round; give the lines of the table."""
+    """Measure cell after cell; give the lines of the table, and what is to be told of it."""
     yield "| workload | connections | | per second | CPU µs each | ratio to nginx | p50 added ms | p99 added ms |"
     yield "|---|--:|---|--:|--:|--:|--:|--:|"
+    ratios: list[str] = []
     for workload in plan.workloads:
+        asked = [one for one in gateways if workload.guarded or one.name != contenders.GUARDED]
         for connections in plan.connections:
             cell = Cell(workload, connections, plan.seconds)
-            slow = Cell(workload, connections, plan.patience)
-            asked = (direct, *gateways) if connections == 1 else gateways
-            taken: dict[str, list[Sample]] = defaultdict(list)
-            for number in range(plan.rounds):
-                for one in asked:
-                    if one.name == "litellm" and number % 2:
-                        continue
-                    if (sample := (slow if one.name == "litellm" else cell).measure(ships, one)) is not None:
-                        taken[one.name].append(sample)
-            seen = {name: median(samples) for name, samples in taken.items()}
-            yield from (row(cell, one.name, seen) for one in gateways if one.name in seen)
+            seen = measured(ships, plan, cell, [direct, *asked] if connections == 1 else asked)
+            yield from (row(cell, one.name, seen) for one in asked if one.name in seen)
+            if workload.guarded and (bare := seen.get("nexus")) is not None:
+                ratios.append(f"{seen[contenders.GUARDED].cpu / bare.cpu:.2f} ({connections})")
+    if ratios:
+        yield f"\nCPU of the guarded Nexus to that of the bare one, by connections: {', '.join(ratios)}."
+
+
+def measured(ships: fleet.Fleet, plan: Plan, cell: Cell, asked: Sequence[Contender]) -> dict[str, Sample]:
+    """Measure contender after contender and round after round; give the medians."""
+    slow = Cell(cell.workload, cell.connections, plan.patience)
+    taken: dict[str, list[Sample]] = defaultdict(list)
+    for number in range(plan.rounds):
+        for one in asked:
+            if one.name == "litellm" and number % 2:
+                continue
+            if (sample := (slow if one.name == "litellm" else cell).measure(ships, one)) is not None:
+                taken[one.name].append(sample)
+    return {name: median(samples) for name, samples in taken.items()}
 
 
 def row(cell: Cell, name: str, seen: dict[str, Sample]) -> str:
@@ -172,7 +188,10 @@ def warm(one: Contender, workloads: Sequence[Workload]) -> None:
     for workload in workloads:
         target = one.events if workload.stream else one.whole
         body = msgspec.json.encode(target.body(workload.body))
-        request = urllib.request.Request(target.url, body, {"content-type": "application/json"})
+        headers = {"content-type": "application/json"}
+        if target.token:
+            headers["authorization"] = f"Bearer {target.token}"
+        request = urllib.request.Request(target.url, body, headers)
         for _ in range(3):
             with urllib.request.urlopen(request, timeout=60) as answer:
                 answer.read()
@@ -185,6 +204,8 @@ def report(plan: Plan) -> Iterator[str]:
         nexus = contenders.nexus(ships, to)
         started = [contenders.nginx(ships, to), nexus, contenders.litellm(ships, to)]
         processes = [one for one in started if one]
+        if any(workload.guarded for workload in plan.workloads):
+            processes.append(contenders.guarded(ships, to))
         gateways = [*processes, contenders.translating(nexus)]
         for one in gateways:
             warm(one, plan.workloads)
@@ -196,6 +217,8 @@ def report(plan: Plan) -> Iterator[str]:
         missing = sorted({"nginx", "litellm"} - {one.name for one in gateways})
         if missing:
             yield f"\nNot installed, so not measured: {', '.join(missing)}."
+        if plan.calls:
+            yield f"\nA call of an MCP tool, {plan.calls} one after another: {execute.measure(ships, plan.calls)}."
         if fleet.find_program("wrk") is None:
             yield "\nwrk is not installed; the Python load generator took its place and takes more of its core."
 
@@ -204,11 +227,17 @@ def main() -> None:
     """Measure, print, and write the page where asked."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one round, fewer connections")
-    parser.add_argument("--only", choices=tuple(WORKLOADS))
+    parser.add_argument("--only", choices=(*WORKLOADS, "execute"))
     parser.add_argument("--write", action="store_true", help=f"renew the table in {PAGE.name}")
     arguments = parser.parse_args()
-    chosen = WORKLOADS[arguments.only] if arguments.only else (*WORKLOADS["relay"], *WORKLOADS["stream"])
-    plan = Plan(chosen, (1, 16), 1, 1, 1) if arguments.quick else Plan(chosen, (1, 16, 64), 4, 1, 3)
+    kinds = [arguments.only] if arguments.only else [*WORKLOADS, "execute"]
+    chosen = [workload for kind in kinds for workload in WORKLOADS.get(kind, ())]
+    calls = 400 if "execute" in kinds else 0
+    plan = (
+        Plan(chosen, (1, 16), 1, 1, 1, calls)
+        if arguments.quick
+        else Plan(chosen, (1, 16, 64), 3, 1, 3, calls)
+    )
     lines: list[str] = []
     for line in report(plan):
         print(line, flush=True)

@@ -1,10 +1,11 @@
 """The mock provider of the benchmark: canned answers from one event loop, as a whole, as a stream at once, or event by event.
 
 A program: `upstream.py PORT`. A request with `"user":"paced"` is streamed one event a millisecond, each a write of its own;
-`GET /streaming` tells how many of those are under way.
+`GET /streaming` tells how many of those are under way, `GET /jwks` gives the key set in BENCH_JWKS.
 """
 
 import asyncio
+import os
 import sys
 
 import uvloop
@@ -44,6 +45,7 @@ def chunk(data: bytes) -> bytes:
 
 WHOLE = _JSON % (len(COMPLETION), COMPLETION)
 LISTED = _JSON % (len(MODELS), MODELS)
+KEYS = os.environ.get("BENCH_JWKS", "{}").encode()
 _CHUNKS = [*map(chunk, EVENTS), chunk(DONE) + b"0\r\n\r\n"]
 AT_ONCE = _STREAM + b"".join(_CHUNKS)
 
@@ -87,6 +89,8 @@ class Connection(asyncio.Protocol):
         if head.startswith(b"get /streaming"):
             count = b"%d" % Connection.streaming
             self._transport.write(_JSON % (len(count), count))
+        elif head.startswith(b"get /jwks"):
+            self._transport.write(_JSON % (len(KEYS), KEYS))
         elif head.startswith(b"get"):
             self._transport.write(LISTED)
         elif b'"stream":true' not in body:

@@ -1,7 +1,9 @@
--- Posts the file that BENCH_BODY names, over and over, and prints what load.py would.
+-- Posts the file that BENCH_BODY names with the token BENCH_TOKEN, over and over, and prints what load.py would.
 local file = assert(io.open(os.getenv("BENCH_BODY"), "rb"))
 wrk.method, wrk.body = "POST", file:read("*a")
 wrk.headers["content-type"] = "application/json"
+local token = os.getenv("BENCH_TOKEN") or ""
+if token ~= "" then wrk.headers["authorization"] = "Bearer " .. token end
 file:close()
 
 function done(summary, latency)

@@ -1,6 +1,7 @@
 """What a gateway counts, as a receiver of it gets it, of every kind of request."""
 
 import asyncio
+import logging
 import re
 
 import msgspec
@@ -28,7 +29,8 @@ from upstreams.scripted import Asked, Told, upstream
 
 
 @pytest.mark.parametrize("spoken", ["grpc", "http"])
-async def test_all_three_signals_arrive(spoken: str, info_lines: None) -> None:
+async def test_all_three_signals_arrive(spoken: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "nexus")
     receive, more = (by_grpc, "") if spoken == "grpc" else (by_http, "HTTP")
     with receive() as receiver:
         async with telling(receiver, more=more) as (nexus, _):

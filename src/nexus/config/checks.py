@@ -5,8 +5,18 @@ from itertools import combinations
 from pathlib import Path as File
 from typing import NamedTuple
 
+from nexus.config import limits
 from nexus.config.finding import Finding
-from nexus.config.llm import NEVER_FORWARDED, DuplicateRule, ForwardRule, HeaderRule
+from nexus.config.llm import (
+    NEVER_FORWARDED,
+    AnthropicProtocol,
+    AnthropicProxy,
+    DuplicateRule,
+    ForwardRule,
+    HeaderRule,
+    LlmConfig,
+    OpenAIProtocol,
+)
 from nexus.config.path import Path
 from nexus.config.root import Config
 from nexus.config.telemetry import Exporters
@@ -14,6 +24,7 @@ from nexus.config.telemetry import Exporters
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
 READY = "/ready"
 PASSTHROUGH = "/passthrough"
+LIMITS = "/v1/limits"
 
 _DUPLICATE = "Duplicate LLM protocol endpoint path: OpenAI and Anthropic protocols cannot use the same path"
 _EXAMPLE = """add an MCP server or a provider of language models, for example:
@@ -99,32 +110,41 @@ class _Place(NamedTuple):
 
 
 def _places(config: Config) -> Iterator[_Place]:
-    llm, health = config.llm, config.server.health
+    """Give every path that is taken; of two that collide the later one is blamed, so those nobody can move come first."""
+    health, metrics = (
+        config.server.health,
+        config.telemetry.prometheus if config.telemetry is not None else None,
+    )
     yield _Place("the readiness check", ("server", "health"), READY)
-    scraped = config.telemetry.prometheus if config.telemetry is not None else None
-    if scraped is not None and scraped.enabled and scraped.listen is None:
-        yield _Place("metrics for Prometheus", ("telemetry", "prometheus", "path"), scraped.path)
-    if llm.enabled and llm.protocols.openai.enabled:
-        yield _Place(
-            "the OpenAI protocol", ("llm", "protocols", "openai", "path"), llm.protocols.openai.path, True
-        )
-    if llm.enabled and llm.protocols.anthropic.enabled:
-        anthropic = llm.protocols.anthropic.path
-        yield _Place("the Anthropic protocol", ("llm", "protocols", "anthropic", "path"), anthropic, True)
-    if llm.enabled and llm.proxy.anthropic.enabled:
-        yield _Place(
-            "the Anthropic proxy", ("llm", "proxy", "anthropic", "path"), llm.proxy.anthropic.path, True
-        )
-    for name, provider in llm.providers.items():
-        if llm.enabled and provider.passthrough:
-            path = ("llm", "providers", name, "passthrough")
-            yield _Place(f"the passthrough to '{name}'", path, f"{PASSTHROUGH}/{name}", True)
+    if config.server.client_identification.enabled and limits.limits_tokens(config):
+        yield _Place("the list of what is left of limits", ("server", "client_identification"), LIMITS)
+    if metrics is not None and metrics.enabled and metrics.listen is None:
+        yield _Place("metrics for Prometheus", ("telemetry", "prometheus", "path"), metrics.path)
+    if config.llm.enabled:
+        yield from _llm_places(config.llm)
     if config.mcp.enabled:
         yield _Place("the MCP endpoint", ("mcp", "path"), config.mcp.path)
+        for name in config.mcp.views:
+            yield _Place(f"the MCP view '{name}'", ("mcp", "views", name), config.mcp.view_path(name))
     if health.enabled and health.listen is None:
         yield _Place("the health check", ("server", "health", "path"), health.path)
     if config.server.oauth is not None:
         yield _Place("the OAuth metadata", ("server", "oauth"), WELL_KNOWN)
+
+
+def _llm_places(llm: LlmConfig) -> Iterator[_Place]:
+    spoken: tuple[tuple[str, Path, OpenAIProtocol | AnthropicProtocol | AnthropicProxy], ...] = (
+        ("the OpenAI protocol", ("llm", "protocols", "openai", "path"), llm.protocols.openai),
+        ("the Anthropic protocol", ("llm", "protocols", "anthropic", "path"), llm.protocols.anthropic),
+        ("the Anthropic proxy", ("llm", "proxy", "anthropic", "path"), llm.proxy.anthropic),
+    )
+    for what, path, spot in spoken:
+        if spot.enabled:
+            yield _Place(what, path, spot.path, tree=True)
+    for name, provider in llm.providers.items():
+        if provider.passthrough:
+            path = ("llm", "providers", name, "passthrough")
+            yield _Place(f"the passthrough to '{name}'", path, f"{PASSTHROUGH}/{name}", tree=True)
 
 
 def _collisions(config: Config) -> Iterator[Finding]:

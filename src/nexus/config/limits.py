@@ -47,6 +47,11 @@ def warnings(config: Config) -> Iterator[Finding]:
             yield Finding(("mcp", "servers", name, "rate_limits"), message)
 
 
+def limits_tokens(config: Config) -> bool:
+    """Tell whether any client is limited in its tokens."""
+    return config.llm.enabled and any(table.per_user is not None for _, _, table in _tables(config))
+
+
 def _tables(config: Config) -> Iterator[tuple[Path, str, TokenRateLimits]]:
     """Every token limit, with the words the contract names its owner by."""
     for name, provider in config.llm.providers.items():

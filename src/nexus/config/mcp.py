@@ -247,6 +247,10 @@ class McpConfig(Section):
     servers: Annotated[dict[str, Server], BeforeValidator(_names)] = Field(default={})
     """MCP servers by name."""
 
+    def view_path(self, name: str) -> str:
+        """Give the path a view is served at."""
+        return f"{self.path.rstrip('/')}/{name}"
+
     @model_validator(mode="after")
     def _views_fit(self) -> "McpConfig":
         for name, view in self.views.items():

@@ -29,8 +29,9 @@ def shapes(config: McpConfig) -> Mapping[str, Shape]:
     everything = Shape(tuple(sorted(config.servers)), config.mode, config.prefix)
     found = {config.path: everything}
     for name, view in config.views.items():
-        path = f"{config.path.rstrip('/')}/{name}"
-        found[path] = Shape(tuple(sorted(set(view.servers))), view.mode or config.mode, view.prefix)
+        found[config.view_path(name)] = Shape(
+            tuple(sorted(set(view.servers))), view.mode or config.mode, view.prefix
+        )
     return found
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from nexus.auth.jwt import Issuer, Verifier
 from nexus.config import Config
-from nexus.config.checks import READY
+from nexus.config.checks import LIMITS, READY
 from nexus.config.llm import ProviderConfig
 from nexus.config.telemetry import PrometheusConfig
 from nexus.errors import Internal
@@ -27,7 +27,7 @@ from nexus.server import gauges
 from nexus.server.asgi import App, Message, Receive, Scope, Send
 from nexus.server.connection import GONE
 from nexus.server.health import Health, Ready
-from nexus.server.limits import LIMITS, Limits
+from nexus.server.limits import Limits
 from nexus.server.llm import Routes
 from nexus.server.metrics import Exposition
 from nexus.server.middleware.cors import cors

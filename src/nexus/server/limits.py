@@ -9,8 +9,6 @@ from nexus.ratelimit.limiter import Limiter
 from nexus.server.asgi import Receive, Scope, Send
 from nexus.server.middleware.refusal import JSON, answer
 
-LIMITS = "/v1/limits"
-
 
 class Limits:
     """Tells an identified client of its limits, and nobody of anybody else's."""

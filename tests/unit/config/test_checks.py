@@ -19,6 +19,13 @@ group_values = ["free", "pro"]
 """
 
 
+VIEW = 'mcp.servers.s.cmd = ["x"]\nmcp.views.code = { servers = ["s"] }\n'
+TOKENS = """
+llm.providers.e.rate_limits.per_user = { input_token_limit = 1, interval = "1s" }
+server.client_identification = { enabled = true, client_id.http_header = "X" }
+"""
+
+
 def mistakes(text: str) -> tuple[Problem, ...]:
     with pytest.raises(ConfigError) as caught:
         loads(text, {})
@@ -88,6 +95,12 @@ def test_protocols_cannot_share_a_path() -> None:
             'protected_resource = { resource = "https://a", authorization_servers = [] }',
             "server.oauth",
         ),
+        (VIEW + 'server.health.path = "/mcp/code"', "server.health.path"),
+        (VIEW + 'llm.protocols.openai.path = "/mcp/code"', "mcp.views.code"),
+        (VIEW + 'mcp.path = "/llm/openai/v1"', "mcp.views.code"),
+        (TOKENS + 'mcp.path = "/v1/limits"', "mcp.path"),
+        (TOKENS + 'server.health.path = "/v1/limits"', "server.health.path"),
+        (TOKENS + VIEW + 'mcp.views.limits = { servers = ["s"] }\nmcp.path = "/v1"', "mcp.views.limits"),
     ],
 )
 def test_two_things_cannot_be_at_one_path(text: str, path: str) -> None:
@@ -106,6 +119,9 @@ def test_two_things_cannot_be_at_one_path(text: str, path: str) -> None:
         'llm.protocols.anthropic.path = "/llm/openai"',
         'mcp.path = "/llm/mcp"\nllm.protocols.openai.path = "/llm"',
         'mcp.path = "/"',
+        'mcp.path = "/v1/limits"',
+        VIEW + 'mcp.path = "/"',
+        TOKENS + VIEW + 'mcp.path = "/v1"',
     ],
 )
 def test_paths_that_do_not_meet_are_fine(text: str) -> None:
