@@ -106,7 +106,7 @@ class GitHub:
     async def __aexit__(self, *_: object) -> None:
         await self._sources.__aexit__()
 
-    async def triage(self, url: str, *, dry_run: bool) -> Triage:
+    async def triage(self, url: str, *, dry_run: bool = True) -> Triage:
         """Class an issue and recommend what to do; never does it.
 
         Raises:
@@ -169,7 +169,7 @@ class GitHub:
             gaps=tuple(_gaps(files, ci, security)),
         )
 
-    async def plan_security(self, repo: str, categories: Sequence[str], limit: int) -> SecurityPlan:
+    async def plan_security(self, repo: str, categories: Sequence[str] = (), limit: int = 10) -> SecurityPlan:
         """Recommend scanners that fit a repository and are not there yet."""
         known = {category for category, *_ in _SCANNERS}
         if unknown := sorted(set(categories) - known):

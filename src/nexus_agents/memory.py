@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import msgspec
@@ -41,10 +42,10 @@ class Memory:
         key: str,
         content: str,
         *,
-        kind: str,
-        confidence: Confidence,
-        metadata: Mapping[str, Any],
-        everywhere: bool,
+        kind: str = "session",
+        confidence: Confidence = "medium",
+        metadata: Mapping[str, Any] = MappingProxyType({}),
+        everywhere: bool = False,
     ) -> MemoryWritten:
         """Remember something; the same key and content of a kind is one entry, written again.
 
@@ -81,7 +82,7 @@ class Memory:
             success=True, backend=kind, key=key, id=row["id"], deduplicated=known is not None
         )
 
-    def find(self, query: str, *, limit: int, kind: str | None) -> MemoryFound:
+    def find(self, query: str, *, limit: int = 10, kind: str | None = None) -> MemoryFound:
         """Find what fits best: by its words, how sure it is and how lately it was written.
 
         Raises:
@@ -112,7 +113,7 @@ class Memory:
         found = tuple(self._entry(row, relevance) for relevance, row in best)
         return MemoryFound(query=query, results=found, count=len(found), source=kind or "all")
 
-    def forget(self, *, entry: int | None, key: str | None) -> Forgotten:
+    def forget(self, *, entry: int | None = None, key: str | None = None) -> Forgotten:
         """Delete an entry, or all with a key, of what this project sees.
 
         Raises:

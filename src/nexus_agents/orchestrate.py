@@ -159,7 +159,7 @@ class Run:
 
     async def _review(self) -> None:
         """Have the results reviewed once, and what was found wrong done again with all that builds on it."""
-        if len(self._steps) < 2 or self._reviewed():
+        if len(self._steps) < 2 or self.runs.has(self.run_id, "reviewed"):
             return
         self._say("reviewing")
         choice = self._choose(self.task)
@@ -194,9 +194,6 @@ class Run:
             if step.id in again:
                 why = problems.get(step.id, "a step it builds on was done again")
                 await self._step(self._steps[step.id], why)
-
-    def _reviewed(self) -> bool:
-        return bool(self.runs.trace(self.run_id, "reviewed", 1).events)
 
     async def _combine(self) -> Answer:
         self._say("putting the results together")

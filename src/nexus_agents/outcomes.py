@@ -20,7 +20,11 @@ class Outcomes:
         self._now = now
 
     def record(self, adapter: str, model: str, category: str, ok: bool, duration_ms: int) -> None:
-        """Write down one outcome."""
+        """Write down one outcome, and forget those of the model that are too old to count."""
+        self._database.execute(
+            "DELETE FROM outcomes WHERE adapter = ? AND model = ? AND at <= ?",
+            (adapter, model, self._now() - RECENT),
+        )
         self._database.execute(
             "INSERT INTO outcomes (adapter, model, category, ok, duration_ms, at) VALUES (?, ?, ?, ?, ?, ?)",
             (adapter, model, category, ok, duration_ms, self._now()),

@@ -42,7 +42,13 @@ class Research:
         self._environ = environ
 
     async def discover(
-        self, topic: str, *, source: str, limit: int, since: str | None, threshold: float
+        self,
+        topic: str,
+        *,
+        source: str = "all",
+        limit: int = 10,
+        since: str | None = None,
+        threshold: float = 0.3,
     ) -> Discovery:
         """Search for a topic; places that fail are named beside what the others gave.
 
@@ -125,7 +131,9 @@ class Research:
             ],
         )
 
-    async def add(self, arxiv_id: str, *, topic: str | None, priority: str | None, dry_run: bool) -> Added:
+    async def add(
+        self, arxiv_id: str, *, topic: str | None = None, priority: str | None = None, dry_run: bool = False
+    ) -> Added:
         """Add a paper of arXiv to the registry.
 
         Raises:
@@ -150,7 +158,13 @@ class Research:
         return Added(success=True, dry_run=dry_run, already_in_registry=False, paper=paper)
 
     def query(
-        self, action: str, *, technique: str | None, query: str | None, status: str, threshold: float
+        self,
+        action: str,
+        *,
+        technique: str | None = None,
+        query: str | None = None,
+        status: str = "all",
+        threshold: float = 0.3,
     ) -> Answered:
         """Ask the registry: `status`, `overlap`, `stats` or `search`.
 
@@ -181,7 +195,7 @@ class Research:
                     f'There is no action "{action}".', "There are status, overlap, stats and search."
                 )
 
-    def analyze(self, focus: str, topic: str | None) -> Answered:
+    def analyze(self, focus: str, topic: str | None = None) -> Answered:
         """Count what the registry says about `gaps`, `trends`, `priorities`, `stale` or `coverage`."""
         papers = [paper for paper in self._papers() if topic is None or relevance(topic, paper) >= 0.3]
         match focus:
@@ -222,7 +236,7 @@ class Research:
                     f'There is no focus "{focus}".', "There are gaps, trends, priorities, stale and coverage."
                 )
 
-    def review(self, action: str, identifier: str | None, topic: str | None) -> Answered:
+    def review(self, action: str, identifier: str | None = None, topic: str | None = None) -> Answered:
         """Review what searches came upon: `list`, `approve`, `dismiss` or `flush`."""
         if action == "list":
             rows = self._database.execute(

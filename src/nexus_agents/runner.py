@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import msgspec
 
@@ -18,14 +18,12 @@ from nexus_agents.experts import Expert
 from nexus_agents.offers import Offer
 from nexus_agents.options import OnProgress, OrchestrateOptions, Raised, VoteOptions
 from nexus_agents.orchestrate import Run, quiet, telling
+from nexus_agents.parts import Parts
 from nexus_agents.redact import redact, secrets
 from nexus_agents.routing import need, rank, resolve
 from nexus_agents.settings import MAX_DEPTH
 from nexus_agents.toolbox import Toolbox, connect
 from nexus_agents.trace import Planned, Status, new_id
-
-if TYPE_CHECKING:
-    from nexus_agents.services import Services
 
 LONGEST_TASK = 50_000
 ErrorKind = Literal["failed", "budget", "no_adapter", "interrupted"]
@@ -34,10 +32,10 @@ ErrorKind = Literal["failed", "budget", "no_adapter", "interrupted"]
 class Runner:
     """Runs, one after the other or at once."""
 
-    def __init__(self, services: "Services") -> None:
-        self._services = services
-        self._settings = services.settings
-        self._runs = services.stored_runs
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._settings = parts.settings
+        self._runs = parts.stored_runs
         self._secrets = secrets(self._settings.environ)
 
     async def orchestrate(
@@ -47,11 +45,11 @@ class Runner:
         task = self._acceptable(task)
         run_id = new_id("orch")
         analysis = planning.analyse(task, run_id)
-        if self._settings.mock_allowed and not (await self._services.offers()).all:
+        if self._settings.mock_allowed and not (await self._parts.offers()).all:
             return _mock(run_id, task, analysis)
         run = await self._make(run_id, task, options, progress)
         run.router.choose(task, self._expert(options))
-        with self._runs.hold(run_id):
+        with self._runs.locks.hold(run_id):
             self._runs.begin(run_id, "orchestrate", task, msgspec.to_builtins(options))
             return await self._carry_out(run, analysis)
 
@@ -111,7 +109,7 @@ class Runner:
         run_id = new_id("flow")
         run = await self._make(run_id, task, options, progress)
         run.router.offers.require()
-        with self._runs.hold(run_id):
+        with self._runs.locks.hold(run_id):
             self._runs.begin(run_id, "workflow", task, msgspec.to_builtins(options))
             if steps:
                 self._runs.plan(run_id, tuple(steps), {})
@@ -126,8 +124,19 @@ class Runner:
             Misuse: it is done, or goes on elsewhere, or is a vote.
             UnknownRun.
         """
+        run_id = self._runs.stored(run_id)[2].run_id
+        with self._runs.locks.hold(run_id):
+            task, options, summary = self._unfinished(run_id, raised)
+            run = await self._make(run_id, task, options, progress)
+            run.router.offers.require()
+            before = self._runs.attempts(run_id)
+            spent = Usage(input_tokens=summary.input_tokens, output_tokens=summary.output_tokens)
+            run.calls.budget.resume(spent, sum(one.cost_usd or 0.0 for one in before), len(before))
+            self._runs.again(run_id)
+            return await self._carry_out(run, planning.analyse(task, run_id))
+
+    def _unfinished(self, run_id: str, raised: Raised | None) -> tuple[str, OrchestrateOptions, r.RunSummary]:
         task, stored, summary = self._runs.stored(run_id)
-        run_id = summary.run_id
         if summary.kind == "vote":
             raise Misuse("A vote is not resumed.", "Vote again.")
         if summary.status == "done":
@@ -137,15 +146,7 @@ class Runner:
             for name, value in msgspec.to_builtins(raised or Raised()).items()
             if value is not None
         }
-        options = msgspec.convert({**stored, **more}, OrchestrateOptions)
-        run = await self._make(run_id, task, options, progress)
-        run.router.offers.require()
-        with self._runs.hold(run_id):
-            before = self._runs.attempts(run_id)
-            spent = Usage(input_tokens=summary.input_tokens, output_tokens=summary.output_tokens)
-            run.calls.budget.resume(spent, sum(one.cost_usd or 0.0 for one in before), len(before))
-            self._runs.again(run_id)
-            return await self._carry_out(run, planning.analyse(task, run_id))
+        return task, msgspec.convert({**stored, **more}, OrchestrateOptions), summary
 
     async def vote(self, proposal: str, options: VoteOptions, progress: OnProgress | None) -> r.Consensus:
         """Hold a vote."""
@@ -162,7 +163,7 @@ class Runner:
         panel = consensus.Panel(
             run_id, proposal, options, models, self._calls(run_id, budget, progress), progress
         )
-        with self._runs.hold(run_id):
+        with self._runs.locks.hold(run_id):
             self._runs.begin(run_id, "vote", proposal, msgspec.to_builtins(options))
             try:
                 votes = await panel.vote()
@@ -175,9 +176,9 @@ class Runner:
         return result
 
     async def _panel_models(self, proposal: str, options: VoteOptions) -> Sequence[Offer]:
-        offers = await self._services.offers()
+        offers = await self._parts.offers()
         offers.require()
-        registry, settings = self._services.registry, self._settings
+        registry, settings = self._parts.registry, self._settings
         wanted = need(proposal, preferred="reasoning")
         names = options.models or ((settings.default_model,) if settings.default_model else ())
         named = [resolve(name, offers, registry) for name in names]
@@ -210,19 +211,19 @@ class Runner:
             run_id=run_id,
             task=task,
             options=options,
-            router=await self._services.router(options),
+            router=await self._parts.router(options),
             calls=self._calls(run_id, budget, progress),
             runs=self._runs,
-            experts=self._services.experts_known,
+            experts=self._parts.experts_known,
             concurrency=self._settings.concurrency,
             timeout=min(options.timeout, self._settings.expert_timeout),
             progress=progress,
         )
 
     def _calls(self, run_id: str, budget: Budget, progress: OnProgress) -> Calls:
-        services = self._services
+        parts = self._parts
         return Calls(
-            run_id, self._runs, budget, services.outcomes, services.cooldowns, told=telling(run_id, progress)
+            run_id, self._runs, budget, parts.outcomes, parts.cooldowns, told=telling(run_id, progress)
         )
 
     async def _carry_out(self, run: Run, analysis: r.Analysis) -> r.Orchestration:
@@ -291,7 +292,7 @@ class Runner:
             yield
 
     async def _toolbox(self, run: Run, stack: AsyncExitStack) -> Toolbox | None:
-        where = self._services.tools_at()
+        where = self._parts.tools_at()
         if where is None:
             run.warnings.append("There are no tools: set NEXUS_GATEWAY_URL to a Nexus gateway.")
             return None
@@ -303,7 +304,7 @@ class Runner:
             raise AgentsError(f"The gateway's tools cannot be used: {type(error).__name__}.") from error
 
     def _expert(self, options: OrchestrateOptions) -> Expert | None:
-        return self._services.experts_known.find(options.expert) if options.expert else None
+        return self._parts.experts_known.find(options.expert) if options.expert else None
 
     def _acceptable(self, task: str) -> str:
         self._check_depth()

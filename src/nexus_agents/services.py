@@ -1,14 +1,9 @@
 """Everything the agents can do, as one object that the command line and the MCP server call.
 
-Making it does no I/O and imports nothing slow, so that a server can answer `initialize` at once; what a method needs is
-imported and opened when it is first called. Methods raise errors of `nexus_agents.errors` and nothing else.
+Methods raise errors of `nexus_agents.errors` and nothing else.
 """
 
-import asyncio
-import sqlite3
-import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,60 +11,30 @@ from typing import TYPE_CHECKING, Any, Literal
 from nexus_agents import results as r
 from nexus_agents.errors import Misuse, UnknownExpert
 from nexus_agents.options import OnProgress, OrchestrateOptions, Progress, Raised, VoteOptions
-from nexus_agents.settings import Settings
+from nexus_agents.parts import Parts
 
 if TYPE_CHECKING:
-    from nexus_agents.adapters import Found
-    from nexus_agents.calls import Cooldowns
-    from nexus_agents.experts import Experts
-    from nexus_agents.guard import Policy
-    from nexus_agents.memory import Memory
-    from nexus_agents.offers import Offers
-    from nexus_agents.outcomes import Outcomes
-    from nexus_agents.registry import Registry
-    from nexus_agents.research import Research
-    from nexus_agents.router import Router
+    from nexus_agents.github import GitHub
     from nexus_agents.runner import Runner
-    from nexus_agents.trace import Runs
 
 __all__ = ["OnProgress", "OrchestrateOptions", "Progress", "Raised", "Services", "VoteOptions"]
 
-OFFERS_FRESH = 60.0
-"""Seconds the state of the adapters is believed."""
 MOST_EXPERTS = 100
-LIVE_PROMPT = "Answer with the word OK and nothing else."
 
 
-class Services:
-    """The composition root. `async with Services(environ) as services: ...`.
+class Services(Parts):
+    """What can be asked of the agents. `async with Services(environ) as services: ...`."""
 
-    Raises:
-        Misuse: on making it, when a setting makes no sense.
-    """
+    @cached_property
+    def _created(self) -> dict[str, tuple[str, str | None]]:
+        """Experts made for this server's lifetime: their roles and models."""
+        return {}
 
-    def __init__(
-        self,
-        environ: Mapping[str, str],
-        *,
-        cwd: Path | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.settings = Settings.read(environ, cwd or Path.cwd())
-        self._clock = clock
-        self._offers: tuple[float, Offers] | None = None
-        self._gathering = asyncio.Lock()
-        self._found: Found | None = None
-        self._stack = AsyncExitStack()
-        self._created = dict[str, tuple[str, str | None]]()
+    @cached_property
+    def _runner(self) -> "Runner":
+        from nexus_agents.runner import Runner
 
-    async def __aenter__(self) -> "Services":
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._found is not None:
-            for configured in self._found.adapters:
-                await configured.adapter.close()
-        await self._stack.aclose()
+        return Runner(self)
 
     @property
     def depth(self) -> int:
@@ -89,102 +54,6 @@ class Services:
     def warnings(self) -> Sequence[str]:
         """What is odd about the settings, for people."""
         return self.settings.warnings
-
-    # what the services share, made on first use
-
-    @cached_property
-    def registry(self) -> "Registry":
-        from nexus_agents.registry import load
-
-        return load(self.settings.file)
-
-    @cached_property
-    def experts_known(self) -> "Experts":
-        from nexus_agents.experts import Experts
-
-        return Experts(self.settings.file)
-
-    @cached_property
-    def _database(self) -> sqlite3.Connection:
-        from nexus_agents.store import connect
-
-        database = connect(self.data_dir)
-        self._stack.callback(database.close)
-        return database
-
-    @cached_property
-    def stored_runs(self) -> "Runs":
-        from nexus_agents.trace import Runs
-
-        return Runs(self._database, self.data_dir)
-
-    @cached_property
-    def outcomes(self) -> "Outcomes":
-        from nexus_agents.outcomes import Outcomes
-
-        return Outcomes(self._database)
-
-    @cached_property
-    def _memory(self) -> "Memory":
-        from nexus_agents.memory import Memory
-
-        return Memory(self._database, self.settings.cwd, self.data_dir / "agents.db")
-
-    @cached_property
-    def cooldowns(self) -> "Cooldowns":
-        from nexus_agents.calls import Cooldowns
-
-        return Cooldowns()
-
-    @cached_property
-    def _research(self) -> "Research":
-        from nexus_agents.research import Research
-
-        return Research(self._database, self.settings.environ)
-
-    @cached_property
-    def _runner(self) -> "Runner":
-        from nexus_agents.runner import Runner
-
-        return Runner(self)
-
-    async def found(self) -> "Found":
-        """Make the adapters, once there are any; a local gateway is looked for when nothing was configured."""
-        if self._found is None or not self._found.adapters:
-            from nexus_agents import adapters
-
-            self._found = await adapters.found(self.settings)
-        return self._found
-
-    async def offers(self) -> "Offers":
-        """Ask every adapter for its models; believed for a minute."""
-        from nexus_agents.offers import gather
-
-        async with self._gathering:
-            if self._offers is None or self._clock() - self._offers[0] > OFFERS_FRESH:
-                self._offers = (self._clock(), await gather(await self.found(), self.registry))
-            return self._offers[1]
-
-    def tools_at(self) -> "tuple[str, Policy, dict[str, str]] | None":
-        """Tell where experts find tools: the MCP endpoint of the Nexus gateway, its policy and headers."""
-        from nexus_agents.adapters import tools_at
-
-        return tools_at(self.settings, self._found)
-
-    async def router(self, options: OrchestrateOptions) -> "Router":
-        """Make the router of one run."""
-        from nexus_agents.router import Router
-
-        return Router(
-            await self.offers(),
-            self.registry,
-            billing=self.settings.billing,
-            max_cost=options.max_cost_usd,
-            learned=self.outcomes.learned,
-            explicit=options.model,
-            default=self.settings.default_model,
-            fallback=options.fallback,
-        )
 
     # adapters and models
 
@@ -350,81 +219,6 @@ class Services:
 
         return await self._runner.workflow("spec", spec, from_spec(spec), dry_run=dry_run, progress=progress)
 
-    # memory
-
-    def remember(
-        self,
-        key: str,
-        content: str,
-        *,
-        backend: str = "session",
-        confidence: Literal["high", "medium", "low"] = "medium",
-        metadata: Mapping[str, Any] | None = None,
-        scope: Literal["project", "global"] = "project",
-    ) -> r.MemoryWritten:
-        return self._memory.write(
-            key,
-            content,
-            kind=backend,
-            confidence=confidence,
-            metadata=metadata or {},
-            everywhere=scope == "global",
-        )
-
-    def recall(self, query: str, *, limit: int = 10, source: str = "all") -> r.MemoryFound:
-        return self._memory.find(query, limit=limit, kind=None if source == "all" else source)
-
-    def memory_stats(self) -> r.MemoryStats:
-        return self._memory.stats()
-
-    def forget(self, *, entry: int | None = None, key: str | None = None) -> r.Forgotten:
-        return self._memory.forget(entry=entry, key=key)
-
-    def export_memory(self) -> str:
-        """Write everything of this project and of the global scope as Markdown."""
-        return self._memory.export()
-
-    # research
-
-    async def discover(
-        self,
-        topic: str,
-        *,
-        source: str = "all",
-        limit: int = 10,
-        since: str | None = None,
-        threshold: float = 0.3,
-    ) -> r.Discovery:
-        return await self._research.discover(
-            topic, source=source, limit=limit, since=since, threshold=threshold
-        )
-
-    async def add_paper(
-        self, arxiv_id: str, *, topic: str | None = None, priority: str | None = None, dry_run: bool = False
-    ) -> r.Added:
-        return await self._research.add(arxiv_id, topic=topic, priority=priority, dry_run=dry_run)
-
-    def research(
-        self,
-        action: Literal["status", "overlap", "stats", "search"],
-        *,
-        technique: str | None = None,
-        query: str | None = None,
-        status: str = "all",
-        threshold: float = 0.3,
-    ) -> r.Answered:
-        return self._research.query(
-            action, technique=technique, query=query, status=status, threshold=threshold
-        )
-
-    def analyze_research(self, focus: str, topic: str | None = None) -> r.Answered:
-        return self._research.analyze(focus, topic)
-
-    def review_catalog(
-        self, action: str, identifier: str | None = None, topic: str | None = None
-    ) -> r.Answered:
-        return self._research.review(action, identifier, topic)
-
     # the rest of the tools
 
     def weather(self, adapter: str | None = None, category: str | None = None) -> r.Weather:
@@ -438,22 +232,8 @@ class Services:
 
         return draft(provider, model, await self.offers(), self.registry, self.settings)
 
-    async def triage_issue(self, url: str, *, dry_run: bool = True) -> r.Triage:
+    def github(self) -> "GitHub":
+        """Open GitHub's API; `async with` closes it."""
         from nexus_agents.github import GitHub
 
-        async with GitHub(self.settings.environ) as github:
-            return await github.triage(url, dry_run=dry_run)
-
-    async def analyze_repo(self, repo: str) -> r.RepoAnalysis:
-        from nexus_agents.github import GitHub
-
-        async with GitHub(self.settings.environ) as github:
-            return await github.analyze(repo)
-
-    async def plan_repo_security(
-        self, repo: str, categories: Sequence[str] = (), limit: int = 10
-    ) -> r.SecurityPlan:
-        from nexus_agents.github import GitHub
-
-        async with GitHub(self.settings.environ) as github:
-            return await github.plan_security(repo, categories, limit)
+        return GitHub(self.settings.environ)

@@ -10,8 +10,9 @@ from typing import Any, Literal, cast, get_args
 
 import msgspec
 
-from nexus_agents.errors import Misuse, UnknownRun
-from nexus_agents.results import Attempt, RunSummary, Step, Trace, TraceEvent
+from nexus_agents.errors import UnknownRun
+from nexus_agents.locks import Locks
+from nexus_agents.results import Attempt, Forgotten, RunSummary, Step, Trace, TraceEvent
 
 Status = Literal["running", "done", "failed", "interrupted", "budget"]
 _STATUSES = frozenset(get_args(Status))
@@ -52,29 +53,11 @@ def new_id(kind: str) -> str:
 
 
 class Runs:
-    """Everything stored about runs. A run that goes on holds a lock; the system lets go of it when its process dies."""
+    """Everything stored about runs. A run that goes on holds a lock; one that should and does not was interrupted."""
 
     def __init__(self, database: sqlite3.Connection, data_dir: Path) -> None:
         self._database = database
-        self._locks = data_dir / "runs"
-
-    @contextmanager
-    def hold(self, run_id: str) -> Generator[None]:
-        """Hold a run while it goes on.
-
-        Raises:
-            Misuse: another process holds it.
-        """
-        self._locks.mkdir(parents=True, exist_ok=True)
-        path = self._locks / f"{run_id}.lock"
-        lock = _lock(path)
-        if lock is None:
-            raise Misuse(f"Run {run_id} is still going on in another process.")
-        try:
-            yield
-        finally:
-            lock.close()
-            path.unlink(missing_ok=True)
+        self.locks = Locks(data_dir / "runs")
 
     def begin(self, run_id: str, kind: str, task: str, options: Mapping[str, Any]) -> None:
         """Write down a run that starts."""
@@ -181,6 +164,13 @@ class Runs:
             for row in rows
         )
 
+    def has(self, run_id: str, event_type: str) -> bool:
+        """Tell whether something of a kind happened in a run."""
+        found = self._database.execute(
+            "SELECT 1 FROM events WHERE run = ? AND type = ? LIMIT 1", (run_id, event_type)
+        )
+        return found.fetchone() is not None
+
     def stored(self, run_id: str) -> tuple[str, dict[str, Any], RunSummary]:
         """Read a run's task, options and summary.
 
@@ -222,6 +212,25 @@ class Runs:
         steps = tuple(step.shown() for step in self.steps(row["id"]))
         return Trace(run=self._summary(row), steps=steps, events=events, text=row["text"])
 
+    def forget(self, *, run_id: str | None = None, days: float | None = None) -> Forgotten:
+        """Delete a run, or all that began more than so many days ago; those that go on stay.
+
+        Raises:
+            UnknownRun.
+            Misuse: the run goes on.
+        """
+        if run_id is not None:
+            ids = [self._row(run_id)["id"]]
+        else:
+            rows = self._database.execute(
+                "SELECT id FROM runs WHERE julianday(created) < julianday('now') - ?", (days,)
+            ).fetchall()
+            ids = [row["id"] for row in rows if not self.locks.held(row["id"])]
+        for one in ids:
+            with self.locks.hold(one):
+                self._database.execute("DELETE FROM runs WHERE id = ?", (one,))
+        return Forgotten(count=len(ids))
+
     def _row(self, run_id: str) -> sqlite3.Row:
         """Find a run by its id or by a beginning that only one has."""
         rows = self._database.execute(
@@ -242,7 +251,7 @@ class Runs:
             (row["id"],),
         ).fetchone()
         status = row["status"] if row["status"] in _STATUSES else "failed"
-        if status == "running" and not self._held(row["id"]):
+        if status == "running" and not self.locks.held(row["id"]):
             status = "interrupted"
         return RunSummary(
             run_id=row["id"],
@@ -257,16 +266,6 @@ class Runs:
             cost_usd=None if row["unpriced"] else row["cost_usd"],
         )
 
-    def _held(self, run_id: str) -> bool:
-        """Tell whether a living process has the run."""
-        path = self._locks / f"{run_id}.lock"
-        if not path.exists():
-            return False
-        lock = _lock(path)
-        if lock is not None:
-            lock.close()
-        return lock is None
-
     @contextmanager
     def _transaction(self) -> Generator[None]:
         self._database.execute("BEGIN IMMEDIATE")
@@ -276,18 +275,6 @@ class Runs:
             self._database.execute("ROLLBACK")
             raise
         self._database.execute("COMMIT")
-
-
-def _lock(path: Path) -> sqlite3.Connection | None:
-    """Take a lock that the system gives back when the process dies, on every platform: SQLite's own on an empty file."""
-    # half a second: somebody may just be looking whether it is held
-    lock = sqlite3.connect(path, timeout=0.5, isolation_level=None)
-    try:
-        lock.execute("BEGIN EXCLUSIVE")
-    except sqlite3.OperationalError:
-        lock.close()
-        return None
-    return lock
 
 
 def _text(value: object) -> str:

@@ -29,8 +29,11 @@ if sys.argv[1:2] == ["models"]:
 if sys.argv[1:] == ["mcp", "list"]:
     sys.stdout.write(plan["mcp"])
     sys.exit(0)
-turn = plan["turns"].pop(0) if len(plan["turns"]) > 1 else plan["turns"][0]
-(here / "plan.json").write_text(json.dumps(plan))
+turn = plan["turns"][0]
+if len(plan["turns"]) > 1:
+    rest = here / f"plan.{{os.getpid()}}"
+    rest.write_text(json.dumps({{**plan, "turns": plan["turns"][1:]}}))
+    rest.replace(here / "plan.json")
 if turn.get("child"):
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
     (here / "child.pid").write_text(str(child.pid))

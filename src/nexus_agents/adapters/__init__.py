@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 EXPLICIT, AMBIENT = 0, 1
 """A gateway configured for these agents goes before keys that happen to be set and programs that happen to be installed."""
 
+_LOOPBACK = ("http://127.0.0.1:", "http://localhost:", "http://[::1]:")
 _DIRECT = (
     ("openai", "OpenAI", ("OPENAI_API_KEY",), "OPENAI_BASE_URL", "https://api.openai.com/v1"),
     ("anthropic", "Anthropic", ("ANTHROPIC_API_KEY",), "", "https://api.anthropic.com/v1"),
@@ -76,10 +77,11 @@ async def found(settings: Settings) -> Found:
     built = build(settings)
     if any(one.tier == EXPLICIT for one in built.adapters):
         return built
-    from nexus_agents.adapters.nexus import LOCAL, look
+    from nexus_agents.adapters.nexus import LOCAL, here, look
 
     address = settings["NEXUS_LISTEN_ADDRESS"]
-    url = f"http://{address}" if address.startswith(("127.", "[::1]", "localhost")) else LOCAL
+    listening = here(f"http://{address}")
+    url = listening if listening.startswith(_LOOPBACK) else LOCAL
     if not await look(url):
         return built
     local = Configured(_nexus(settings, url), "found on this machine", AMBIENT)
@@ -181,9 +183,7 @@ def _nexus(settings: Settings, url: str) -> Adapter:
     from nexus_agents.guard import Policy
 
     base = llm_base(url)
-    private = _policy(settings).allow_private or base.startswith(
-        ("http://127.0.0.1:", "http://localhost:", "http://[::1]:")
-    )
+    private = _policy(settings).allow_private or base.startswith(_LOOPBACK)
     return Compatible(
         name="nexus",
         title="Nexus",

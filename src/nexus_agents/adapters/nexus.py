@@ -14,9 +14,14 @@ class _Health(msgspec.Struct):
     status: str
 
 
+def here(url: str) -> str:
+    """Write where a gateway listens as a client does: an address that means all of a machine's becomes loopback."""
+    return url.replace("//0.0.0.0:", "//127.0.0.1:", 1).replace("//[::]:", "//[::1]:", 1)
+
+
 def llm_base(url: str) -> str:
     """Give the base of the OpenAI protocol; a URL that already is one stays as it is."""
-    url = url.rstrip("/")
+    url = here(url).rstrip("/")
     return url if url.endswith("/v1") else f"{url}/llm/openai/v1"
 
 

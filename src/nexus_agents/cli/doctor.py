@@ -69,15 +69,18 @@ def _lines(report: Report) -> Iterator[str]:
         yield from map(_live, report.live)
     yield ""
     yield "Checks"
+    width = max(len(check.name) for check in report.checks) + 1
     for check in report.checks:
-        yield from _check(check)
+        yield from _check(check, width)
     yield ""
     yield f"Status: {_summary(report)}"
 
 
 def _adapter(adapter: AdapterStatus) -> Iterator[str]:
     facts = [adapter.source, adapter.host]
-    facts += [f"{adapter.models} models"] if adapter.models is not None else []
+    facts += (
+        [f"{adapter.models} model{'' if adapter.models == 1 else 's'}"] if adapter.models is not None else []
+    )
     facts += [f"pinned to {adapter.pinned}"] if adapter.pinned else []
     yield f"  {_MARKS[adapter.state]} {adapter.title} ({', '.join(fact for fact in facts if fact)})"
     if adapter.error:
@@ -93,8 +96,8 @@ def _live(check: LiveCheck) -> str:
     return f"  {_MARKS[check.status]} {check.name}: {check.status}{spent} {check.detail}".rstrip()
 
 
-def _check(check: Check) -> Iterator[str]:
-    yield f"  {_MARKS[check.state]} {check.name}: {check.detail}"
+def _check(check: Check, width: int) -> Iterator[str]:
+    yield f"  {_MARKS[check.state]} {check.name + ':':<{width}} {check.detail}"
     if check.fix:
         yield f"       Fix: {check.fix}"
 

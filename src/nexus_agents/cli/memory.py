@@ -43,13 +43,13 @@ def add(
         raise typer.BadParameter("it is high, medium or low", param_hint="--confidence")
     done = _do(
         format,
-        lambda services: services.remember(
+        lambda services: services.memory.write(
             key,
             content,
-            backend=kind,
+            kind=kind,
             confidence=confidence,
             metadata={"tags": tag or []},
-            scope="global" if everywhere else "project",
+            everywhere=everywhere,
         ),
     )
     if format is Format.JSON:
@@ -66,7 +66,10 @@ def search(
     format: Json = Format.TEXT,
 ) -> None:
     """Find what was remembered."""
-    found = _do(format, lambda services: services.recall(query, limit=limit, source=kind))
+    found = _do(
+        format,
+        lambda services: services.memory.find(query, limit=limit, kind=None if kind == "all" else kind),
+    )
     if format is Format.JSON:
         show_json(found)
     else:
@@ -82,7 +85,7 @@ def forget(
     key: Annotated[str | None, typer.Option(help="Every entry with this key.")] = None,
 ) -> None:
     """Delete entries."""
-    done = _do(Format.TEXT, lambda services: services.forget(entry=entry, key=key))
+    done = _do(Format.TEXT, lambda services: services.memory.forget(entry=entry, key=key))
     typer.echo(f"Forgot {done.count}.")
     if not done.count:
         raise typer.Exit(1)
@@ -91,13 +94,13 @@ def forget(
 @app.command()
 def export() -> None:
     """Print everything of this project, and of all, as Markdown."""
-    typer.echo(_do(Format.TEXT, lambda services: services.export_memory()), nl=False)
+    typer.echo(_do(Format.TEXT, lambda services: services.memory.export()), nl=False)
 
 
 @app.command()
 def stats(format: Json = Format.TEXT) -> None:
     """Count entries."""
-    done = _do(format, lambda services: services.memory_stats())
+    done = _do(format, lambda services: services.memory.stats())
     if format is Format.JSON:
         show_json(done)
     else:

@@ -41,7 +41,7 @@ def discover(
     """Search public places."""
     found = _do(
         format,
-        lambda services: services.discover(
+        lambda services: services.research.discover(
             topic, source=source, limit=limit, since=since, threshold=threshold
         ),
     )
@@ -69,7 +69,8 @@ def add(
 ) -> None:
     """Add a paper of arXiv to the registry."""
     done = _do(
-        format, lambda services: services.add_paper(arxiv_id, topic=topic, priority=priority, dry_run=dry_run)
+        format,
+        lambda services: services.research.add(arxiv_id, topic=topic, priority=priority, dry_run=dry_run),
     )
     if format is Format.JSON:
         show_json(done)
@@ -83,7 +84,7 @@ def list_papers(status: Annotated[str, typer.Option()] = "all", format: Json = F
     """List the registry."""
 
     async def work(services: Services) -> Answered:
-        return services.research("status", status=status)
+        return services.research.query("status", status=status)
 
     done = _do(format, work)
     if format is Format.JSON:
@@ -100,7 +101,7 @@ def search(query: Annotated[str, typer.Argument()], format: Json = Format.TEXT) 
     """Search the registry."""
 
     async def work(services: Services) -> Answered:
-        return services.research("search", query=query)
+        return services.research.query("search", query=query)
 
     done = _do(format, work)
     if format is Format.JSON:
@@ -120,7 +121,7 @@ def analyze(
     """Count what the registry says."""
 
     async def work(services: Services) -> Answered:
-        return services.analyze_research(focus, topic)
+        return services.research.analyze(focus, topic)
 
     show_json(_do(Format.TEXT, work))
 
@@ -133,6 +134,6 @@ def pending(
     """Review what searches came upon."""
 
     async def work(services: Services) -> Answered:
-        return services.review_catalog(action, identifier)
+        return services.research.review(action, identifier)
 
     show_json(_do(Format.TEXT, work))

@@ -1,4 +1,4 @@
-"""`nexus-agents trace`: list, show, resume."""
+"""`nexus-agents trace`: list, show, resume, forget."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -10,14 +10,14 @@ from nexus_agents.cli.orchestrate import attempt_line
 from nexus_agents.cli.orchestrate import command as orchestrate
 from nexus_agents.cli.output import Format, fail, money, run, show_json, table
 from nexus_agents.errors import AgentsError
-from nexus_agents.results import Attempt, RunSummary, Trace
+from nexus_agents.results import Attempt, Forgotten, RunSummary, Trace
 from nexus_agents.services import Services
 
 app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     no_args_is_help=True,
-    help="Show what happened in a run; list runs; resume one.",
+    help="Show what happened in a run; list runs; resume or forget one.",
 )
 Json = Annotated[Format, typer.Option("--format", help="How the result is printed.")]
 
@@ -79,6 +79,27 @@ def resume(
 ) -> None:
     """Go on with a run that was interrupted or failed."""
     orchestrate(resume=run_id, format=format, verbose=verbose)
+
+
+@app.command()
+def forget(
+    run_id: Annotated[str | None, typer.Argument(help="The run, or the beginning of its name.")] = None,
+    older_than: Annotated[
+        float | None, typer.Option(min=0, metavar="DAYS", help="Every run that began longer ago.")
+    ] = None,
+) -> None:
+    """Delete runs with everything that is written about them."""
+    if (run_id is None) == (older_than is None):
+        raise typer.BadParameter("give a run, or --older-than with days", param_hint="RUN_ID")
+
+    async def work(services: Services) -> Forgotten:
+        return services.stored_runs.forget(run_id=run_id, days=older_than)
+
+    try:
+        done = run(work)
+    except AgentsError as error:
+        raise fail(error, Format.TEXT) from None
+    typer.echo(f"Forgot {done.count}.")
 
 
 def _show(trace: Trace) -> None:

@@ -129,8 +129,7 @@ class Front:
             yield news.put_nowait
         finally:
             reporter.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await reporter
+            await asyncio.gather(reporter, return_exceptions=True)  # news that nobody heard spoils no answer
 
     async def _report(self, context: Context, news: asyncio.Queue[Progress]) -> None:
         said, message = 0, "still at it"

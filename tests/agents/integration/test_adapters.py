@@ -477,6 +477,7 @@ def test_what_is_set_is_made_in_the_order_of_preference(tmp_path: Path):
         ("http://127.0.0.1:8000", "/llm/openai/v1"),
         ("http://127.0.0.1:8000/", "/llm/openai/v1"),
         ("http://127.0.0.1:8000/llm/openai/v1", "/llm/openai/v1"),
+        ("http://0.0.0.0:8000", "/llm/openai/v1"),
     ],
 )
 def test_a_gateway_is_named_by_its_root_or_its_base(tmp_path: Path, url: str, models: str):

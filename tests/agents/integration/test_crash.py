@@ -81,11 +81,18 @@ async def test_a_killed_run_is_shown_and_goes_on(tmp_path: Path, stop_at: str, k
     assert again == [f"TASK-s{n}" for n in range(kept + 1, 5)]
 
 
+def _heed_interrupts() -> None:
+    """Undo what a shell does to the programs it starts in the background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def test_an_interrupted_command_leaves_with_130_and_can_be_resumed(tmp_path: Path):
     reached, hold = threading.Event(), threading.Event()
     with Gateway(script("s2", reached, hold)).listening() as gateway:
         environ = {**os.environ, **custom(tmp_path, gateway)}
-        process = subprocess.Popen(RUN, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process = subprocess.Popen(
+            RUN, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=_heed_interrupts
+        )
         assert reached.wait(30)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=20)

@@ -160,7 +160,7 @@ async def test_the_gateway_is_checked(tmp_path: Path) -> None:
             NEXUS_GATEWAY_KEY="sk-gateway-secret",
         )
         found = await report(environ, tmp_path)
-        assert told(found, "Gateway health") == [("ok", "answers")]
+        assert told(found, "Gateway health") == [("ok", "answers, and its clock is right")]
         assert told(found, "Gateway models") == [("ok", "2 models")]
         assert told(found, "Gateway tools")[0][0] == "warning"
         late = await report(environ, tmp_path, clock=lambda: 0.0)

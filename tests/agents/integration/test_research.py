@@ -91,7 +91,7 @@ def json(value: object) -> tuple[int, bytes]:
 async def test_what_fits_the_topic_is_found_the_best_first(tmp_path: Path):
     with world(ARXIV) as served:
         async with agents(tmp_path, served) as services:
-            found = await services.discover("mixture of experts", source="arxiv")
+            found = await services.research.discover("mixture of experts", source="arxiv")
     assert [item.title for item in found.items] == [
         "Mixture of Experts at scale",
         "Sparse mixture of experts",
@@ -120,7 +120,7 @@ async def test_places_that_fail_are_named_beside_what_the_others_gave(tmp_path: 
     }
     with world(pages) as served:
         async with agents(tmp_path, served) as services:
-            found = await services.discover("mixture of experts")
+            found = await services.research.discover("mixture of experts")
     assert {one.source for one in found.failed_sources} == {"semantic_scholar", "openalex"}
     assert {one.source for one in found.items} == {"arxiv", "github"}
 
@@ -133,7 +133,7 @@ async def test_the_same_paper_of_two_places_is_one(tmp_path: Path):
     }
     with world({**ARXIV, "/graph/v1/paper/search": json({"data": [row]})}) as served:
         async with agents(tmp_path, served) as services:
-            found = await services.discover("mixture of experts")
+            found = await services.research.discover("mixture of experts")
     assert [item.title for item in found.items].count("Mixture of Experts at scale") == 1
     assert found.total_found == 3
 
@@ -145,9 +145,9 @@ async def test_without_the_internet_the_error_is_clear(tmp_path: Path):
         environment(tmp_path, NEXUS_CUSTOM_API_ALLOW_PRIVATE="1", **nowhere), cwd=tmp_path
     ) as services:
         with pytest.raises(Unreachable, match="needs the internet"):
-            await services.discover("experts")
+            await services.research.discover("experts")
         with pytest.raises(Unreachable):
-            await services.add_paper("2401.00001")
+            await services.research.add("2401.00001")
 
 
 async def test_a_mirror_inside_the_network_needs_to_be_allowed(tmp_path: Path):
@@ -155,22 +155,22 @@ async def test_a_mirror_inside_the_network_needs_to_be_allowed(tmp_path: Path):
         environment(tmp_path, NEXUS_ARXIV_URL="http://127.0.0.1:1"), cwd=tmp_path
     ) as services:
         with pytest.raises(Unreachable, match="loopback"):
-            await services.discover("experts", source="arxiv")
+            await services.research.discover("experts", source="arxiv")
 
 
 async def test_a_paper_is_added_once_and_asked_for_by_its_number(tmp_path: Path):
     with world({"/api/query": (200, feed(("2401.00001", "Mixture of experts", "s")))}) as served:
         async with agents(tmp_path, served) as services:
-            tried = await services.add_paper(
+            tried = await services.research.add(
                 "arXiv:2401.00001v3", topic="routing", priority="P1", dry_run=True
             )
-            assert services.research("stats").data["papers"] == 0
-            added = await services.add_paper(
+            assert services.research.query("stats").data["papers"] == 0
+            added = await services.research.add(
                 "https://arxiv.org/abs/2401.00001", topic="routing", priority="P1"
             )
-            again = await services.add_paper("2401.00001")
-            found = await services.discover("mixture of experts", source="arxiv")
-            stats = services.research("stats").data
+            again = await services.research.add("2401.00001")
+            found = await services.research.discover("mixture of experts", source="arxiv")
+            stats = services.research.query("stats").data
     assert (tried.dry_run, added.already_in_registry, again.already_in_registry) == (True, False, True)
     assert stats == {
         "papers": 1,
@@ -205,7 +205,7 @@ async def test_a_paper_there_is_not_is_said_to_be_none(tmp_path: Path):
     with world({"/api/query": (200, feed())}) as served:
         async with agents(tmp_path, served) as services:
             with pytest.raises(Misuse, match="no paper"):
-                await services.add_paper("2401.99999")
+                await services.research.add("2401.99999")
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ async def test_a_feed_that_is_none_is_an_error_or_empty(tmp_path: Path, body: by
     with world({"/api/query": (200, body)}) as served:
         async with agents(tmp_path, served) as services:
             with suppress(Unreachable):
-                assert (await services.discover("x", source="arxiv")).items == ()
+                assert (await services.research.discover("x", source="arxiv")).items == ()
 
 
 async def test_the_registry_can_be_asked(tmp_path: Path):
@@ -226,15 +226,15 @@ async def test_the_registry_can_be_asked(tmp_path: Path):
                 ("2401.00002", "Sparse mixture of experts, again"),
             ):
                 served.pages["/api/query"] = (200, feed((number, title, "s")))
-                await services.add_paper(number, topic="routing", priority="P2")
-            status = services.research("status", technique="2401.00001")
-            overlap = services.research("overlap", threshold=0.5)
-            search = services.research("search", query="mixture experts")
-            gaps = services.analyze_research("gaps")
-            assert services.analyze_research("coverage").data["topics"]["routing"]["papers"] == 2
-            assert services.analyze_research("trends").data["byYear"] == {"2024": 2}
-            assert len(services.analyze_research("priorities").data["papers"]) == 2
-            assert services.analyze_research("stale").data["papers"] == []
+                await services.research.add(number, topic="routing", priority="P2")
+            status = services.research.query("status", technique="2401.00001")
+            overlap = services.research.query("overlap", threshold=0.5)
+            search = services.research.query("search", query="mixture experts")
+            gaps = services.research.analyze("gaps")
+            assert services.research.analyze("coverage").data["topics"]["routing"]["papers"] == 2
+            assert services.research.analyze("trends").data["byYear"] == {"2024": 2}
+            assert len(services.research.analyze("priorities").data["papers"]) == 2
+            assert services.research.analyze("stale").data["papers"] == []
     assert status.data["title"] == "Sparse mixture of experts"
     assert overlap.data["count"] == 1
     assert search.data["count"] == 2
@@ -244,28 +244,28 @@ async def test_the_registry_can_be_asked(tmp_path: Path):
 async def test_what_searches_came_upon_is_reviewed(tmp_path: Path):
     with world(ARXIV) as served:
         async with agents(tmp_path, served) as services:
-            await services.discover("mixture of experts", source="arxiv")
-            assert services.review_catalog("list").data["count"] == 3
-            services.review_catalog("approve", "arxiv-2401.00001")
-            services.review_catalog("dismiss", "arxiv-2401.00002")
-            assert services.review_catalog("list").data["count"] == 1
-            assert services.review_catalog("flush").data["removed"] == 1
-            await services.discover("mixture of experts", source="arxiv")
-            pending = [row["id"] for row in services.review_catalog("list").data["pending"]]
-            assert services.research("stats").data["papers"] == 1
+            await services.research.discover("mixture of experts", source="arxiv")
+            assert services.research.review("list").data["count"] == 3
+            services.research.review("approve", "arxiv-2401.00001")
+            services.research.review("dismiss", "arxiv-2401.00002")
+            assert services.research.review("list").data["count"] == 1
+            assert services.research.review("flush").data["removed"] == 1
+            await services.research.discover("mixture of experts", source="arxiv")
+            pending = [row["id"] for row in services.research.review("list").data["pending"]]
+            assert services.research.query("stats").data["papers"] == 1
             with pytest.raises(Misuse):
-                services.review_catalog("approve", "arxiv-0000.00000")
+                services.research.review("approve", "arxiv-0000.00000")
     assert pending == ["arxiv-2401.00003"]  # what was dismissed stays away
 
 
 async def test_what_cannot_be_asked_is_refused(tmp_path: Path):
     async with Services(environment(tmp_path)) as services:
         asked: list[Callable[[], object]] = [
-            lambda: services.research("search"),
-            lambda: services.research("status", status="great"),
-            lambda: services.research("status", technique="none"),
-            lambda: services.analyze_research("nothing"),
-            lambda: services.review_catalog("nothing"),
+            lambda: services.research.query("search"),
+            lambda: services.research.query("status", status="great"),
+            lambda: services.research.query("status", technique="none"),
+            lambda: services.research.analyze("nothing"),
+            lambda: services.research.review("nothing"),
         ]
         for ask in asked:
             with pytest.raises(Misuse):
@@ -289,9 +289,12 @@ async def test_a_repository_is_described_from_what_lies_in_it(tmp_path: Path):
         github=["workflows", "dependabot.yml"],
     )
     with world(pages) as served:
-        async with agents(tmp_path, served, GITHUB_TOKEN="ghp_token") as services:
-            found = await services.analyze_repo("https://github.com/o/r.git")
-            plan = await services.plan_repo_security("o/r", ["dependencies", "sast"])
+        async with (
+            agents(tmp_path, served, GITHUB_TOKEN="ghp_token") as services,
+            services.github() as github,
+        ):
+            found = await github.analyze("https://github.com/o/r.git")
+            plan = await github.plan_security("o/r", ["dependencies", "sast"])
     assert found.repo == "o/r"
     assert (found.languages, found.frameworks, found.ci) == (
         {"Python": 100, "Go": 5},
@@ -320,8 +323,8 @@ async def test_an_issue_is_classed_and_nothing_is_changed(tmp_path: Path):
         "state": "open",
     }
     with world({"/repos/o/r/issues/7": json(issue)}) as served:
-        async with agents(tmp_path, served) as services:
-            found = await services.triage_issue("https://github.com/o/r/issues/7", dry_run=False)
+        async with agents(tmp_path, served) as services, services.github() as github:
+            found = await github.triage("https://github.com/o/r/issues/7", dry_run=False)
     assert (found.trust, found.labels) == ("first-time", ("bug",))
     assert {"type": "label", "value": "bug"} in found.actions
     assert any(action["type"] == "ask" for action in found.actions)
@@ -340,20 +343,20 @@ async def test_an_issue_is_classed_and_nothing_is_changed(tmp_path: Path):
     ],
 )
 async def test_what_is_no_issue_is_refused(tmp_path: Path, url: str):
-    async with Services(environment(tmp_path)) as services:
+    async with Services(environment(tmp_path)) as services, services.github() as github:
         with pytest.raises(Misuse):
-            await services.triage_issue(url)
+            await github.triage(url)
 
 
 @pytest.mark.parametrize("repo", ["", "o", "o/..", "o/r/x", "../..", "o/r?x", "https://evil.test/o/r"])
 async def test_what_is_no_repository_is_refused(tmp_path: Path, repo: str):
-    async with Services(environment(tmp_path)) as services:
+    async with Services(environment(tmp_path)) as services, services.github() as github:
         with pytest.raises(Misuse):
-            await services.analyze_repo(repo)
+            await github.analyze(repo)
 
 
 async def test_a_limit_of_github_says_what_lifts_it(tmp_path: Path):
     with world({"/repos/o/r/contents/": (403, b"{}")}) as served:
-        async with agents(tmp_path, served) as services:
+        async with agents(tmp_path, served) as services, services.github() as github:
             with pytest.raises(Unreachable, match="GITHUB_TOKEN"):
-                await services.analyze_repo("o/r")
+                await github.analyze("o/r")

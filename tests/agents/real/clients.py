@@ -17,6 +17,8 @@ import pytest
 from agents.fakes import Asked, Told
 from agents.fakes import Gateway as Fake
 from gateway import process
+from nexus_agents.options import OrchestrateOptions, VoteOptions
+from nexus_agents.services import Services
 
 BIN = Path(__file__).parents[2] / "clients" / "agents" / "node_modules" / ".bin"
 NODE = str(Path(shutil.which("node") or "/usr/bin/node").parent)
@@ -267,6 +269,8 @@ models = {{ told-model = {{}} }}
                 "ANTHROPIC_AUTH_TOKEN": "k",
                 "ANTHROPIC_MODEL": "up/told-model",
                 "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+                "MCP_CONNECTION_NONBLOCKING": "0",  # without a terminal it begins with the tools it has at once
+                "MCP_CONNECT_TIMEOUT_MS": "60000",
             }
             assert agents("setup", "--client", "claude", home=tmp_path).returncode == 0
             listed = run(claude, "mcp", "list", home=tmp_path, environ=environ)
@@ -308,6 +312,7 @@ def test_the_merge_is_what_opencode_itself_makes_of_the_files(nexus: str, tmp_pa
 
 
 @pytest.mark.local
+@pytest.mark.timeout(600)
 def test_opencode_is_driven_through_nexus_to_the_local_model(tmp_path: Path) -> None:
     from nexus.llm.providers import local
 
@@ -324,3 +329,40 @@ def test_opencode_is_driven_through_nexus_to_the_local_model(tmp_path: Path) -> 
     answer = msgspec.json.decode(done.stdout)
     assert answer["text"]
     assert answer["usage"]["outputTokens"] > 0
+
+
+@pytest.mark.local
+@pytest.mark.timeout(1200)
+async def test_several_steps_and_a_vote_through_nexus_to_the_local_model_end_with_a_trace(
+    tmp_path: Path,
+) -> None:
+    from nexus.llm.providers import local
+
+    if not local.server_is_installed() or local.find_model() is None:
+        pytest.skip(f"needs the local model: {local.INSTALL}")
+    small = '[models.tiny]\nnames = ["smollm*"]\ncontext = 4096\noutput = 200\nreasoning = 1\ncode = 1\n'
+    (tmp_path / "nexus-agents.toml").write_text(small)
+    here = '[llm.providers.here]\ntype = "local"\ncontext = 16384\n'
+    with process("--config", _file(here), ready="is up") as running:
+        environ = {**environment(tmp_path), "PATH": "/nonexistent", "NEXUS_GATEWAY_URL": running.url}
+        async with Services(environ, cwd=tmp_path) as services:
+            done = await services.orchestrate("What is the capital of France?", OrchestrateOptions())
+            planned = await services.orchestrate(
+                "Name three fruits. Then describe each of them; finally say which is best.",
+                OrchestrateOptions(plan="always", max_steps=2),
+            )
+            inputs = {"bug": "The sum of an empty list is None and not 0.", "code": "def total(xs): ..."}
+            flow = await services.run_workflow("bug-fix", inputs)
+            voted = await services.vote("Use SQLite as the store of a small tool", VoteOptions(quick=True))
+            ids = (planned.run_id, flow.run_id or "", voted.run_id)
+            traces = [{event.type for event in (await services.trace(one)).events} for one in ids]
+    assert "Paris" in done.text
+    assert planned.success, planned.error
+    assert [step.status for step in flow.steps] == ["done"] * 3, flow.error
+    assert voted.vote_counts.error == 0
+    assert all({"run_started", "attempt", "run_done"} <= trace for trace in traces)
+    assert {"plan", "step_started", "step_done"} <= traces[1]
+    assert "vote" in traces[2]
+    print(
+        f"planned into {[step.title for step in planned.steps]}, {planned.warnings}; voted {voted.decision}"
+    )

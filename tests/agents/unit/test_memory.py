@@ -29,79 +29,79 @@ def services(home: Path, project: str = "project") -> Services:
 
 async def test_what_was_written_is_found_by_its_words(tmp_path: Path):
     async with services(tmp_path) as agents:
-        agents.remember(
-            "deploy", "The servers are restarted with systemctl", backend="belief", confidence="high"
+        agents.memory.write(
+            "deploy", "The servers are restarted with systemctl", kind="belief", confidence="high"
         )
-        agents.remember("lunch", "Noodles")
-        found = agents.recall("how do I restart a server?")
+        agents.memory.write("lunch", "Noodles")
+        found = agents.memory.find("how do I restart a server?")
     assert [(one.key, one.source, one.confidence) for one in found.results] == [("deploy", "belief", "high")]
     assert 0 < found.results[0].relevance <= 1
 
 
 async def test_it_is_still_there_after_a_restart(tmp_path: Path):
     async with services(tmp_path) as agents:
-        agents.remember("key", "something lasting")
+        agents.memory.write("key", "something lasting")
     async with services(tmp_path) as agents:
-        assert agents.recall("lasting").count == 1
+        assert agents.memory.find("lasting").count == 1
 
 
 async def test_a_project_sees_its_own_and_the_global_entries(tmp_path: Path):
     async with services(tmp_path, "one") as one, services(tmp_path, "two") as two:
-        one.remember("a", "secret of one")
-        one.remember("b", "secret of all", scope="global")
-        assert {entry.key for entry in one.recall("secret").results} == {"a", "b"}
-        assert {entry.key for entry in two.recall("secret").results} == {"b"}
-        assert two.forget(key="a").count == 0
-        assert "secret of one" not in two.export_memory()
+        one.memory.write("a", "secret of one")
+        one.memory.write("b", "secret of all", everywhere=True)
+        assert {entry.key for entry in one.memory.find("secret").results} == {"a", "b"}
+        assert {entry.key for entry in two.memory.find("secret").results} == {"b"}
+        assert two.memory.forget(key="a").count == 0
+        assert "secret of one" not in two.memory.export()
 
 
 async def test_a_directory_of_a_project_sees_the_project(tmp_path: Path):
     (tmp_path / "project" / "src").mkdir(parents=True)
     async with services(tmp_path) as agents:
-        agents.remember("a", "whole project")
+        agents.memory.write("a", "whole project")
     async with Services(environment(tmp_path), cwd=tmp_path / "project" / "src") as inner:
-        assert inner.recall("project").count == 1
+        assert inner.memory.find("project").count == 1
 
 
 async def test_the_same_thing_twice_is_one_entry(tmp_path: Path):
     async with services(tmp_path) as agents:
-        first = agents.remember("k", "same", confidence="low")
-        again = agents.remember("k", "same", confidence="high")
+        first = agents.memory.write("k", "same", confidence="low")
+        again = agents.memory.write("k", "same", confidence="high")
         assert (first.deduplicated, again.deduplicated, first.id) == (False, True, again.id)
-        (entry,) = agents.recall("same").results
+        (entry,) = agents.memory.find("same").results
         assert entry.confidence == "high"
 
 
 async def test_what_is_forgotten_is_gone_from_the_search_too(tmp_path: Path):
     async with services(tmp_path) as agents:
-        kept = agents.remember("k", "words to lose")
-        agents.remember("k", "other words to lose")
-        assert agents.forget(entry=kept.id).count == 1
-        assert agents.forget(key="k").count == 1
-        assert agents.recall("words lose").count == 0
-        assert agents.forget(key="k").count == 0
+        kept = agents.memory.write("k", "words to lose")
+        agents.memory.write("k", "other words to lose")
+        assert agents.memory.forget(entry=kept.id).count == 1
+        assert agents.memory.forget(key="k").count == 1
+        assert agents.memory.find("words lose").count == 0
+        assert agents.memory.forget(key="k").count == 0
 
 
 async def test_the_tools_kinds_are_kept_apart(tmp_path: Path):
     async with services(tmp_path) as agents:
         for kind in KINDS:
-            agents.remember("k", f"word of {kind}", backend=kind)
-        assert agents.recall("word", source="typed").results[0].content == "word of typed"
-        assert agents.recall("word").count == len(KINDS)
-        assert agents.memory_stats().backends == dict.fromkeys(KINDS, 1)
+            agents.memory.write("k", f"word of {kind}", kind=kind)
+        assert agents.memory.find("word", kind="typed").results[0].content == "word of typed"
+        assert agents.memory.find("word").count == len(KINDS)
+        assert agents.memory.stats().backends == dict.fromkeys(KINDS, 1)
 
 
 async def test_tags_are_found_and_shown(tmp_path: Path):
     async with services(tmp_path) as agents:
-        agents.remember("k", "text", metadata={"tags": ["postgres", "tuning"], "by": "me"})
-        (entry,) = agents.recall("postgres").results
+        agents.memory.write("k", "text", metadata={"tags": ["postgres", "tuning"], "by": "me"})
+        (entry,) = agents.memory.find("postgres").results
     assert (entry.tags, entry.metadata["by"]) == (("postgres", "tuning"), "me")
 
 
 async def test_export_is_readable_markdown(tmp_path: Path):
     async with services(tmp_path) as agents:
-        agents.remember("title", "one\ntwo", scope="global")
-        assert "### title\n\n> one\n> two" in agents.export_memory()
+        agents.memory.write("title", "one\ntwo", everywhere=True)
+        assert "### title\n\n> one\n> two" in agents.memory.export()
 
 
 def test_what_is_new_and_certain_comes_first(tmp_path: Path):
@@ -148,4 +148,4 @@ async def test_what_cannot_be_kept_is_refused_and_not_dropped(
 ):
     async with services(tmp_path) as agents:
         with pytest.raises(Misuse):
-            agents.remember(key, content, backend=backend)
+            agents.memory.write(key, content, kind=backend)

@@ -84,7 +84,7 @@ def test_a_run_is_held_by_one_process_and_given_back_by_its_death(tmp_path: Path
     code = (
         "import sys; from pathlib import Path; from nexus_agents.store import connect; from nexus_agents.trace import Runs\n"
         "home = Path(sys.argv[1])\n"
-        "with Runs(connect(home), home).hold('r'):\n"
+        "with Runs(connect(home), home).locks.hold('r'):\n"
         "    print('held', flush=True); sys.stdin.read()"
     )
     other = subprocess.Popen(
@@ -95,14 +95,32 @@ def test_a_run_is_held_by_one_process_and_given_back_by_its_death(tmp_path: Path
     with other:
         assert other.stdout.readline() == "held\n"
         assert runs.latest(1)[0].status == "running"
-        with pytest.raises(Misuse, match="another process"), runs.hold("r"):
+        with pytest.raises(Misuse, match="still going on"), runs.locks.hold("r"):
             pass
         other.kill()
         other.wait()
     assert runs.latest(1)[0].status == "interrupted"
-    with runs.hold("r"):
+    with runs.locks.hold("r"):
         assert runs.latest(1)[0].status == "running"
     assert list((tmp_path / "runs").iterdir()) == []
+
+
+def test_a_run_is_forgotten_with_all_that_is_written_about_it_and_one_that_goes_on_stays(tmp_path: Path):
+    database = connect(tmp_path)
+    runs = Runs(database, tmp_path)
+    for name in ("r1", "r2", "r3"):
+        runs.begin(name, "orchestrate", "task", {})
+        runs.plan(name, (Planned(id="a", title="A", task="t", expert="code"),), {})
+    with runs.locks.hold("r2"):
+        assert runs.forget(days=1).count == 0
+        assert runs.forget(run_id="r1").count == 1
+        with pytest.raises(Misuse, match="still going on"):
+            runs.forget(run_id="r2")
+        database.execute("UPDATE runs SET created = '2020-01-01T00:00:00.000Z'")
+        assert runs.forget(days=30).count == 1
+    for table in ("runs", "steps", "events"):
+        column = "id" if table == "runs" else "run"
+        assert {row[0] for row in database.execute(f"SELECT {column} FROM {table}")} == {"r2"}
 
 
 def test_costs_add_up_and_one_unknown_makes_the_sum_unknown(tmp_path: Path):
@@ -133,3 +151,6 @@ def test_outcomes_speak_softly_and_only_when_there_are_some(tmp_path: Path):
     ]
     now[0] += 8 * 86_400
     assert outcomes.learned("a", "bad") == 0
+    outcomes.record("a", "bad", "general", True, 10)
+    now[0] -= 8 * 86_400
+    assert sum(row["calls"] for row in outcomes.report("a", "general")) == 1, "the old ones are gone"
