@@ -4,8 +4,8 @@ import sys
 
 from openai import OpenAI
 
-base_url = sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:8000/llm/openai/v1"
-client = OpenAI(base_url=base_url, api_key="not-used")
+url = sys.argv[1] if len(sys.argv) > 1 else "http://127.0.0.1:8000"
+client = OpenAI(base_url=f"{url}/llm/openai/v1", api_key="not-used")
 model = next(model.id for model in client.models.list() if model.owned_by in ("local", "nexus"))
 
 answer = client.chat.completions.create(

@@ -14,4 +14,6 @@ if not server_is_installed() or find_model() is None:
     )
     file = here / "echo.toml"
 
+# the MCP server of the file is a program too, and is to find the same Python
+os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
 os.execv(sys.executable, [sys.executable, "-m", "nexus", "--config", str(file), *sys.argv[1:]])
