@@ -14,7 +14,10 @@ from joserfc import jwt
 from joserfc.jwk import RSAKey
 
 HERE = Path(__file__).parent
-GUARDED = "nexus guarded"
+GUARDED, METRICS, TRACES = "nexus guarded", "nexus metrics", "nexus traces"
+TOLD = (METRICS, TRACES)
+BESIDE = (GUARDED, *TOLD)
+"""Set-ups of Nexus to compare with the bare one."""
 _ENDLESS = "keepalive_requests 1000000000;"
 _GUARDS = """
 [llm.providers.bench.rate_limits.per_user]
@@ -41,6 +44,20 @@ expected_issuer = "bench"
 expected_audience = "bench"
 protected_resource = {{ resource = "https://bench.test", authorization_servers = ["https://bench.test"] }}
 """
+
+_TOLD = """
+[telemetry.exporters.otlp]
+enabled = true
+endpoint = "http://127.0.0.1:{port}"
+
+[telemetry.logs.exporters.otlp]
+enabled = false
+
+[telemetry.tracing]
+sampling = 0.15
+{tracing}
+"""
+_UNTRACED = "exporters.otlp.enabled = false"
 
 
 @dataclass(frozen=True)
@@ -180,6 +197,15 @@ def nexus(fleet: Fleet, to: Mocks, name: str = "nexus", token: str = "", more: s
 def guarded(fleet: Fleet, to: Mocks) -> Contender:
     """Start Nexus with everything that may stand before a request: token, identity, limits on requests and on tokens."""
     return nexus(fleet, to, GUARDED, to.token, _GUARDS.format(issuer=to.events, most=10**12))
+
+
+def telling(fleet: Fleet, to: Mocks) -> list[Contender]:
+    """Start Nexus with metrics, and with metrics and 15 % of traces, exported to a collector on the other core."""
+    port = free_port()
+    collector = fleet.start([sys.executable, str(HERE / "collector.py"), str(port)], OTHER_CORE)
+    fleet.await_listener(collector, port, 10)
+    wanted = ((METRICS, _UNTRACED), (TRACES, ""))
+    return [nexus(fleet, to, name, more=_TOLD.format(port=port, tracing=more)) for name, more in wanted]
 
 
 def translating(nexus: Contender) -> Contender:

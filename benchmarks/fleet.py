@@ -75,6 +75,18 @@ class Fleet:
                 pause(0.01)
         raise RuntimeError(f"{url} did not answer within {seconds:g} seconds\n{self.said(process)}")
 
+    def await_listener(self, process: subprocess.Popen[bytes], port: int, seconds: float) -> None:
+        """Wait until a process that does not speak HTTP/1.1 takes connections."""
+        began = time.perf_counter()
+        while time.perf_counter() - began < seconds and process.poll() is None:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+            except OSError:
+                pause(0.01)
+            else:
+                return
+        raise RuntimeError(f"nobody listens on port {port} after {seconds:g} seconds\n{self.said(process)}")
+
     def said(self, process: subprocess.Popen[bytes]) -> str:
         """Give the end of what a process wrote to its log."""
         log = self.folder / f"{self.processes.index(process)}.log"

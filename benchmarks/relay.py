@@ -34,19 +34,22 @@ class Workload:
     name: str
     body: dict[str, object]
     stream: bool = False
-    guarded: bool = False
-    """Also asked of a Nexus that asks for tokens and counts."""
+    beside: Sequence[str] = ()
+    """Further set-ups of Nexus that are asked as well, and compared with the bare one."""
 
 
 WORKLOADS = {
     "relay": (
-        Workload("1 KB request", {"messages": [MESSAGE], "temperature": 0.7}, guarded=True),
+        Workload("1 KB request", {"messages": [MESSAGE], "temperature": 0.7}, beside=contenders.BESIDE),
         Workload("100 KB request", {"messages": [MESSAGE] * 107, "temperature": 0.7}),
     ),
     "stream": (
         Workload("100 events at once", {"messages": [MESSAGE], "stream": True}, stream=True),
         Workload(
-            "100 events one by one", {"messages": [MESSAGE], "stream": True, "user": "paced"}, stream=True
+            "100 events one by one",
+            {"messages": [MESSAGE], "stream": True, "user": "paced"},
+            stream=True,
+            beside=contenders.TOLD,
         ),
     ),
 }
@@ -147,17 +150,20 @@ def rows(ships: fleet.Fleet, plan: Plan, direct: Contender, gateways: Sequence[C
     """Measure cell after cell; give the lines of the table, and what is to be told of it."""
     yield "| workload | connections | | per second | CPU µs each | ratio to nginx | p50 added ms | p99 added ms |"
     yield "|---|--:|---|--:|--:|--:|--:|--:|"
-    ratios: list[str] = []
+    ratios: dict[str, list[str]] = defaultdict(list)
     for workload in plan.workloads:
-        asked = [one for one in gateways if workload.guarded or one.name != contenders.GUARDED]
+        left_out = {*contenders.BESIDE} - {*workload.beside}
+        asked = [one for one in gateways if one.name not in left_out]
         for connections in plan.connections:
             cell = Cell(workload, connections, plan.seconds)
             seen = measured(ships, plan, cell, [direct, *asked] if connections == 1 else asked)
             yield from (row(cell, one.name, seen) for one in asked if one.name in seen)
-            if workload.guarded and (bare := seen.get("nexus")) is not None:
-                ratios.append(f"{seen[contenders.GUARDED].cpu / bare.cpu:.2f} ({connections})")
+            for name in workload.beside if "nexus" in seen else ():
+                ratio = seen[name].cpu / seen["nexus"].cpu
+                ratios[f"{name}, {workload.name}"].append(f"{ratio:.2f} ({connections})")
     if ratios:
-        yield f"\nCPU of the guarded Nexus to that of the bare one, by connections: {', '.join(ratios)}."
+        yield "\nCPU to that of the bare Nexus, by connections:\n"
+        yield from (f"- {what}: {', '.join(found)}" for what, found in ratios.items())
 
 
 def measured(ships: fleet.Fleet, plan: Plan, cell: Cell, asked: Sequence[Contender]) -> dict[str, Sample]:
@@ -204,8 +210,11 @@ def report(plan: Plan) -> Iterator[str]:
         nexus = contenders.nexus(ships, to)
         started = [contenders.nginx(ships, to), nexus, contenders.litellm(ships, to)]
         processes = [one for one in started if one]
-        if any(workload.guarded for workload in plan.workloads):
+        beside = {name for workload in plan.workloads for name in workload.beside}
+        if contenders.GUARDED in beside:
             processes.append(contenders.guarded(ships, to))
+        if beside & {*contenders.TOLD}:
+            processes += contenders.telling(ships, to)
         gateways = [*processes, contenders.translating(nexus)]
         for one in gateways:
             warm(one, plan.workloads)

@@ -1,7 +1,7 @@
 """Who asks: the facts about one request that both halves of the product act on. Frozen; each layer adds what it found."""
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -39,7 +39,7 @@ UNKNOWN = RequestContext()
 
 def of(scope: Mapping[str, Any]) -> RequestContext:
     """Give what the layers have found out about a request so far."""
-    state = cast("dict[str, Any] | None", scope.get("state"))
+    state: dict[str, Any] | None = scope.get("state")
     return UNKNOWN if state is None else state.get(_KEY, UNKNOWN)
 
 

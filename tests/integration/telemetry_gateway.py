@@ -93,9 +93,14 @@ async def chat(
     return await nexus.ask("POST", path, body, **headers)
 
 
-async def until(condition: Callable[[], object], receiver: Receiver) -> None:
-    """Wait for what a receiver has got to satisfy a condition, while the gateway goes on."""
-    await asyncio.to_thread(receiver.wait, condition)
+async def until(condition: Callable[[], object], receiver: Receiver | None = None) -> None:
+    """Wait for a condition, for that of what a receiver has got if one is given, while the gateway goes on."""
+    if receiver is not None:
+        await asyncio.to_thread(receiver.wait, condition)
+        return
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.01)
 
 
 @contextlib.asynccontextmanager

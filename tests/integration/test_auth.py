@@ -1,5 +1,6 @@
 """Who gets in: tokens of a real issuer against the whole gateway; what is refused, word by word, and what attackers try."""
 
+import asyncio
 import base64
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
@@ -342,6 +343,22 @@ async def test_keys_that_cannot_be_had_are_a_fault_of_ours(setup: Setup, what: s
                 assert await one.chat(token) == (500, FAULT, BARE)
             assert await one.chat("no.token") == (401, MALFORMED, INVALID)
             assert len(jwks.asked) == 1
+
+
+async def test_an_issuer_that_is_slow_or_away_keeps_nobody_waiting(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nexus.auth.jwks._TIMEOUT", 0.05)
+    never = asyncio.Event()
+    async with upstream(lambda _: Told(pieces=(b'{"keys":[', never))) as slow:
+        for url in (f"{slow.url}/jwks", "http://127.0.0.1:1/jwks"):
+            async with gateway(oauth(url, setup.issuer.url) + provider(setup.up.url)) as nexus:
+                one, token = Setup(setup.issuer, setup.up, nexus), await setup.issuer.token()
+                async with asyncio.timeout(5):
+                    answers = await asyncio.gather(*(one.chat(token) for _ in range(10)))
+                assert answers == [(500, FAULT, BARE)] * 10
+        assert len(slow.asked) == 1
+        never.set()
 
 
 async def test_keys_of_no_known_kind_let_nobody_in(setup: Setup) -> None:

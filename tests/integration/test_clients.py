@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import subprocess
-import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -201,21 +200,3 @@ async def test_curl(tmp_path: Path) -> None:
             pytest.skip("curl is not installed")
         assert ended.stdout.count(b'"model":"up/gpt-4o"') == 3
         assert ended.stdout.endswith(b"data: [DONE]\n\n")
-
-
-async def test_the_example_of_the_quickstart(tmp_path: Path) -> None:
-    pytest.importorskip("openai")
-    root = Path(__file__).parents[2]
-    file = tmp_path / "nexus.toml"
-    file.write_text((root / "examples/quickstart/echo.toml").read_text())
-
-    def use() -> str:
-        with process("--config", str(file)) as nexus:
-            command = [
-                sys.executable,
-                str(root / "examples/quickstart/client.py"),
-                f"{nexus.url}/llm/openai/v1",
-            ]
-            return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
-
-    assert await asyncio.to_thread(use) == "What is 2+2?\nWrite one sentence about the sea.\n"

@@ -228,6 +228,8 @@ def test_health_can_listen_elsewhere(tmp_path: Path) -> None:
 def test_workers_share_the_port_and_are_replaced(echo: Path) -> None:
     with process("--config", str(echo), "--workers", "2") as nexus:
         first, second = _children(nexus.popen.pid)
+        # Ctrl-C in a terminal is for the supervisor, which passes it on once
+        assert os.getpgid(int(first)) == int(first)
         assert chat(nexus.url) == "hello"
         os.kill(int(second), signal.SIGKILL)
         nexus.read_until("starting another")

@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import pytest
 from mcp.client.session import ClientRequestContext
 from mcp_types import (
@@ -278,6 +279,23 @@ async def test_a_session_is_only_for_who_began_it() -> None:
         for other in ({"x_token": "B", "x_client": "me"}, {"x_token": "A", "x_client": "you"}, {}):
             reply = await gateway.raw("POST", "/mcp", ping, mcp_session_id=session, **other)
             assert reply.status_code == 404
+
+
+async def test_nobody_else_can_end_a_session() -> None:
+    hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
+    execute: dict[str, Any] = {"name": "execute", "arguments": {"name": "a__calls", "arguments": {}}}
+    body = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": hello}
+    call = msgspec.json.encode({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": execute})
+    async with mounted(SESSIONS + stdio("a", "plain"), identify=_identify) as gateway:
+        begun = await gateway.raw("POST", "/mcp", msgspec.json.encode(body), x_token="A")
+        session = begun.headers["mcp-session-id"]
+        assert (
+            await gateway.raw("POST", "/mcp", call, mcp_session_id=session, x_token="A")
+        ).status_code == 200
+        assert gateway.mcp.pool.open_leases == 1
+        for token, status, left in (("B", 404, 1), ("A", 200, 0)):
+            ended = await gateway.raw("DELETE", "/mcp", mcp_session_id=session, x_token=token)
+            assert (ended.status_code, gateway.mcp.pool.open_leases) == (status, left)
 
 
 async def test_a_question_on_the_stream_of_a_call_reaches_its_client_over_http() -> None:

@@ -79,9 +79,13 @@ async def test_a_document_from_elsewhere_or_of_another_kind_is_refused(tmp_path:
     file = tmp_path / "swagger.json"
     file.write_text('{"swagger": "2.0"}')
     toml = f'[mcp.servers.old]\nopenapi = "{file}"\nbase_url = "http://localhost:1/"\n'
+    yaml = tmp_path / "openapi.yaml"
+    yaml.write_text("# an API\nopenapi: 3.1.0\ninfo: {title: x, version: '1'}\n")
+    toml += f'[mcp.servers.yaml]\nopenapi = "{yaml}"\nbase_url = "http://localhost:1/"\n'
     toml += '[mcp.servers.other]\nopenapi = "http://other.example/a.json"\nbase_url = "http://localhost:1/"\n'
     toml += '[mcp.servers.none]\nopenapi = "/no/such/file"\nbase_url = "http://localhost:1/"\n'
     async with mounted(toml) as gateway:
         assert "OpenAPI 3" in gateway.mcp.troubles["old"]
+        assert gateway.mcp.troubles["yaml"] == "its document is YAML, convert it to JSON"
         assert "another origin" in gateway.mcp.troubles["other"]
         assert "cannot be read" in gateway.mcp.troubles["none"]

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import re
+import time
 
 import msgspec
 import pytest
@@ -24,6 +25,7 @@ from integration.telemetry_gateway import (
 )
 from nexus.server.app import Gateway
 from nexus.telemetry.metrics import MODEL
+from nexus.telemetry.records import RequestRecord, Tokens, UsageRecord
 from upstreams.otlp import by_grpc, by_http
 from upstreams.scripted import Asked, Told, upstream
 
@@ -296,6 +298,49 @@ async def test_prometheus_reads_what_is_measured() -> None:
     assert answer_.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     labels = 'gen_ai_system="nexus.llm",gen_ai_request_model="up/gpt-4o",client_id="alice",client_group="pro"'
     assert f"gen_ai_client_input_token_usage_total{{{labels}}} 100\n" in answer_.body.decode()
+
+
+async def test_who_accounts_gets_one_record_of_each_call() -> None:
+    records: list[RequestRecord] = []
+    anthropic = "[llm.protocols.anthropic]\nenabled = true\n"
+    async with upstream(says) as up, gateway(provider(up.url) + IDENTIFIED + anthropic) as nexus:
+        nexus.gateway.telemetry.subscribe(records.extend)
+        # who accounts is there before a gateway is built
+        again = Gateway(nexus.gateway.config, nexus.gateway.memory, nexus.gateway.telemetry)
+        await again.start()
+        nexus.current.replace(again)
+        await chat(nexus)
+        await chat(nexus, stream=True)
+        body = {
+            "model": "up/gpt-4o",
+            "max_tokens": 9,
+            "container": "c",
+            "messages": [{"role": "user", "content": "x"}],
+        }
+        await nexus.ask("POST", ANTHROPIC, msgspec.json.encode(body), **WHO)
+        await until(lambda: len(records) == 3)
+    whole, streamed, translated = (one.work for one in records)
+    for one in (whole, streamed, translated):
+        assert isinstance(one, UsageRecord)
+        assert (one.client, one.group, one.asked, one.served) == (
+            "alice",
+            "pro",
+            "up/gpt-4o",
+            "gpt-4o-2024",
+        )
+        assert (one.provider, one.status, one.error) == ("up", 200, None)
+        assert one.tokens == Tokens(input=100, output=20, cache_read=64, reasoning=5)
+        assert 0 < one.duration < 5
+        assert abs(one.time - time.time()) < 60
+        with pytest.raises(AttributeError):
+            one.status = 500  # type: ignore[misc]  # immutable is the point
+    assert isinstance(whole, UsageRecord)
+    assert isinstance(streamed, UsageRecord)
+    assert isinstance(translated, UsageRecord)
+    assert (whole.first_token, whole.dropped) == (None, ())
+    assert streamed.first_token is not None
+    assert 0 < streamed.first_token <= streamed.duration
+    assert translated.dropped == ("container",)
 
 
 async def test_a_reload_keeps_what_was_counted() -> None:

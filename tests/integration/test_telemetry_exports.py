@@ -14,36 +14,92 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gateway import command, gateway, process, provider
+from gateway import Running, command, gateway, process, provider
 from integration.telemetry_gateway import CHAT, chat, says, telling, until
 from nexus.telemetry import observation
 from upstreams.otlp import Receiver, Tls, by_grpc, by_http
 from upstreams.scripted import upstream
 
+Receive = Callable[..., contextlib.AbstractContextManager[Receiver]]
+SPOKEN = pytest.mark.parametrize(("receive", "spoken"), [(by_grpc, "grpc"), (by_http, "http")])
 
-async def test_tls_by_grpc_wants_both_sides_certificates(tmp_path: Path) -> None:
+
+def protocol(spoken: str, more: str = "") -> str:
+    return more if spoken == "grpc" else f"HTTP{more}"
+
+
+@SPOKEN
+async def test_both_sides_of_tls_may_want_a_certificate_of_an_authority_of_their_own(
+    receive: Receive, spoken: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "nexus")
     tls = Tls(tmp_path, name="collector.test")
     files = f'ca = "{tls.ca}"\ncert = "{tls.certificate}"\nkey = "{tls.key}"\ndomain_name = "collector.test"'
-    table = "[telemetry.exporters.otlp.grpc"
+    table = f"[telemetry.exporters.otlp.{spoken}"
     more = f'{table}]\nheaders = {{ authorization = "Bearer t" }}\n{table}.tls]\n{files}'
-    with by_grpc(tls) as receiver:
-        async with telling(receiver, more=more) as (nexus, _):
+    with receive(tls) as receiver:
+        assert receiver.url.startswith("https:")
+        async with telling(receiver, more=protocol(spoken, more)) as (nexus, _):
             await chat(nexus)
-            await until(lambda: receiver.spans and receiver.metrics, receiver)
+            await until(lambda: receiver.spans and receiver.metrics and receiver.lines, receiver)
         assert receiver.headers[0]["authorization"] == "Bearer t"
 
 
-async def test_tls_by_http_trusts_what_the_system_trusts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@SPOKEN
+async def test_tls_trusts_what_the_system_trusts(
+    receive: Receive, spoken: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tls = Tls(tmp_path)
+    tls = Tls(tmp_path, mutual=False)
     monkeypatch.setenv("SSL_CERT_FILE", str(tls.ca))
-    more = 'HTTP[telemetry.exporters.otlp.http]\nheaders = [{ name = "X-Shard", value = "1" }]'
-    with by_http(tls) as receiver:
-        async with telling(receiver, more=more) as (nexus, _):
+    more = f'[telemetry.exporters.otlp.{spoken}]\nheaders = [{{ name = "x-shard", value = "1" }}]'
+    with receive(tls) as receiver:
+        async with telling(receiver, more=protocol(spoken, more)) as (nexus, _):
             await chat(nexus)
             await until(lambda: receiver.spans and receiver.metrics, receiver)
         assert receiver.headers[0]["x-shard"] == "1"
+
+
+@SPOKEN
+async def test_a_collector_that_is_not_who_it_should_be_gets_nothing_and_is_told_of_once(
+    receive: Receive, spoken: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "nexus")
+    tls = Tls(tmp_path, mutual=False)
+    (other := tmp_path / "other").mkdir()
+    more = f'[telemetry.exporters.otlp.{spoken}.tls]\nca = "{Tls(other).ca}"\n'
+    with receive(tls) as receiver:
+        async with telling(receiver, more=protocol(spoken, more)) as (nexus, _):
+            assert (await chat(nexus)).status == 200
+            await until(lambda: len(warnings(caplog)) >= 3)
+            assert (await chat(nexus)).status == 200
+        assert not receiver.requests
+    assert warnings(caplog) == ["logs", "metrics", "traces"]
+
+
+@SPOKEN
+async def test_a_collector_that_was_away_gets_what_was_told_meanwhile(
+    receive: Receive, spoken: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "nexus")
+    with receive() as first:
+        url = first.url
+    async with telling(Receiver(url=url), more=protocol(spoken)) as (nexus, _):
+        for _ in range(5):
+            assert (await chat(nexus)).status == 200
+        await until(lambda: len(warnings(caplog)) >= 3)
+        with receive(port=int(url.rpartition(":")[2])) as receiver:
+            await until(lambda: len(receiver.spans) >= 10 and receiver.metrics, receiver)
+            await until(lambda: "traces are taken again" in caplog.text)
+            lost = receiver.metrics["nexus.telemetry.dropped"].at(signal="traces").value
+            assert warnings(caplog) == ["logs", "metrics", "traces"]
+    assert caplog.text.count("traces are taken again") == 1
+    assert lost == 0
+
+
+def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Name the signals that were warned about, as often as they were."""
+    said = [one.getMessage() for one in caplog.records if one.levelno == logging.WARNING]
+    return sorted(line.split()[0] for line in said if "collector" in line)
 
 
 async def test_a_signal_with_a_collector_of_its_own_goes_there_and_one_that_is_off_nowhere() -> None:
@@ -59,31 +115,38 @@ async def test_a_signal_with_a_collector_of_its_own_goes_there_and_one_that_is_o
         assert {signal for signal, _ in everything.requests} <= {"logs"}
 
 
-@pytest.mark.parametrize("receive", [by_grpc, by_http])
-async def test_a_collector_that_hangs_or_refuses_slows_nobody_and_is_told_of_once(
-    receive: Callable[[], contextlib.AbstractContextManager[Receiver]], caplog: pytest.LogCaptureFixture
+@SPOKEN
+async def test_a_collector_that_refuses_and_then_hangs_slows_nobody_and_is_told_of_once(
+    receive: Receive, spoken: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "nexus")
-    more = "HTTP" if receive is by_http else ""
     with receive() as receiver:
         receiver.refuses = True
-        async with telling(receiver, more=more) as (nexus, _):
-            began = time.perf_counter()
-            for _ in range(20):
-                assert (await chat(nexus)).status == 200
-            assert time.perf_counter() - began < 5
+        async with telling(receiver, more=protocol(spoken)) as (nexus, _):
+            assert await slowest(nexus) < 1
             await until(lambda: receiver.asked >= 9, receiver)
             receiver.held.clear()
-            assert (await chat(nexus)).status == 200
+            before = receiver.asked
+            await chat(nexus)
+            await until(lambda: receiver.asked >= before + 3, receiver)
+            assert await slowest(nexus) < 1  # all three signals hang meanwhile
             receiver.refuses = False
             receiver.held.set()
-            for _ in range(3):
-                await chat(nexus)
             await until(lambda: receiver.spans and receiver.metrics, receiver)
-        dropped = receiver.metrics["nexus.telemetry.dropped"]
-    told = [record.getMessage() for record in caplog.records if "collector" in record.getMessage()]
-    assert sorted(line.split()[0] for line in told) == ["logs", "metrics", "traces"]
-    assert dropped.at(signal="traces").value >= 2
+            await until(
+                lambda: receiver.metrics["nexus.telemetry.dropped"].at(signal="traces").value >= 2, receiver
+            )
+    assert warnings(caplog) == ["logs", "metrics", "traces"]
+
+
+async def slowest(nexus: Running) -> float:
+    """Ask twenty times and give the seconds of the slowest."""
+    took: list[float] = []
+    for _ in range(20):
+        began = time.perf_counter()
+        assert (await chat(nexus)).status == 200
+        took.append(time.perf_counter() - began)
+    return max(took)
 
 
 async def test_a_collector_that_is_not_there_keeps_nobody_from_starting_or_stopping() -> None:
@@ -103,6 +166,9 @@ def test_nothing_of_opentelemetry_is_loaded_where_nothing_is_configured(tmp_path
         "from nexus.server.app import Gateway\n"
         "Gateway(config.loads('llm.providers.e.type = \"echo\"', {}).config)\n"
         "assert not [one for one in sys.modules if one.startswith(('opentelemetry', 'grpc', 'google'))]\n"
+        "Gateway(config.loads('mcp.servers.s.cmd = [\"x\"]', {}).config)\n"  # brings the words of tracing only
+        "ours = ('opentelemetry.sdk', 'opentelemetry.proto', 'opentelemetry.exporter', 'grpc', 'google')\n"
+        "assert not [one for one in sys.modules if one.startswith(ours)]\n"
     )
     file = tmp_path / "script.py"
     file.write_text(script)

@@ -85,6 +85,29 @@ async def test_a_callers_trace_is_continued_and_told_to_nobody() -> None:
     assert request.state == "a=1"
 
 
+async def test_a_trace_of_aws_is_continued_unless_that_is_switched_off() -> None:
+    headers = {
+        "X_Amzn_Trace_Id": "Root=1-4bf92f35-77b34da6a3ce929d0e0e4736;Parent=00f067aa0ba902b7;Sampled=1"
+    }
+    for flag, continued in (("", True), ("propagation.aws_xray = false", False)):
+        with by_grpc() as receiver:
+            async with telling(receiver, tracing=f"sampling = 1.0\n{flag}") as (nexus, _):
+                await chat(nexus, headers=WHO | headers)
+                await until(lambda receiver=receiver: len(receiver.spans) == 2, receiver)
+            request = next(one for one in receiver.spans if one.name.startswith("POST"))
+        place = (request.trace_id, request.parent_id)
+        assert (place == ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7")) is continued
+
+
+async def test_a_span_has_no_more_attributes_than_it_may() -> None:
+    with by_grpc() as receiver:
+        tracing = "sampling = 1.0\ncollect.max_attributes_per_span = 3"
+        async with telling(receiver, tracing=tracing) as (nexus, _):
+            await chat(nexus)
+            await until(lambda: len(receiver.spans) == 2, receiver)
+        assert [len(one.attributes) for one in receiver.spans] == [3, 3]
+
+
 async def test_upstreams_are_told_of_the_trace_where_that_is_configured() -> None:
     with by_grpc() as receiver:
         async with telling(receiver, tracing="sampling = 1.0\npropagation.upstream = true") as (nexus, up):
@@ -269,6 +292,7 @@ async def test_no_secret_and_no_word_of_a_conversation_is_in_any_signal(
     with by_grpc() as receiver, by_http() as other:
         collectors = (
             f'[telemetry.logs.exporters.otlp]\nenabled = true\nprotocol = "http"\nendpoint = "{other.url}"\n'
+            'batch_export.scheduled_delay = "100ms"\n'
         )
         toml = (
             "[telemetry.prometheus]\nenabled = true\n[llm.protocols.anthropic]\nenabled = true\n"

@@ -128,6 +128,20 @@ async def test_an_openai_client_talks_to_claude() -> None:
         assert "x-nexus-dropped" not in answer.headers
 
 
+@pytest.mark.parametrize("asked", [False, True])
+async def test_prompts_are_marked_for_the_cache_where_the_file_asks_for_it(asked: bool) -> None:
+    async with upstream(lambda _: Told(pieces=(CLAUDE,))) as up:
+        config = toml(up.url, "anthropic").replace(
+            "api_key", f"cache_prompts = {str(asked).lower()}\napi_key"
+        )
+        async with gateway(config) as nexus:
+            answer = await nexus.ask("POST", CHAT, ask())
+    assert answer.status == 200
+    assert "x-nexus-dropped" not in answer.headers
+    marked = [{"type": "text", "text": "Hello", "cache_control": {"type": "ephemeral"}}]
+    assert up.last.json["messages"] == [{"role": "user", "content": marked if asked else "Hello"}]
+
+
 async def test_an_anthropic_client_talks_to_gpt() -> None:
     async with upstream(lambda _: Told(pieces=(GPT,))) as up, gateway(toml(up.url, "openai")) as nexus:
         answer = await nexus.ask("POST", MESSAGES + "?beta=true", ask(max_tokens=9, system="Be brief"))

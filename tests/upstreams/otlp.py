@@ -217,6 +217,8 @@ class Tls:
 
     folder: Path
     name: str = "127.0.0.1"
+    mutual: bool = True
+    """Whether who sends needs a certificate, too."""
 
     def __post_init__(self) -> None:
         self.authority = trustme.CA()
@@ -231,7 +233,7 @@ class Tls:
 
 @contextlib.contextmanager
 def by_grpc(tls: Tls | None = None, port: int = 0) -> Generator[Receiver]:
-    """Receive by gRPC until the end of the block; with TLS only from who has a certificate."""
+    """Receive by gRPC until the end of the block."""
     receiver = Receiver()
     receiver.held.set()
     server = grpc.server(ThreadPoolExecutor(4))
@@ -241,7 +243,9 @@ def by_grpc(tls: Tls | None = None, port: int = 0) -> Generator[Receiver]:
     else:
         chain = b"".join(pem.bytes() for pem in tls.server.cert_chain_pems)
         credentials = grpc.ssl_server_credentials(
-            [(tls.server.private_key_pem.bytes(), chain)], tls.ca.read_bytes(), require_client_auth=True
+            [(tls.server.private_key_pem.bytes(), chain)],
+            tls.ca.read_bytes() if tls.mutual else None,
+            require_client_auth=tls.mutual,
         )
         receiver.url = f"https://127.0.0.1:{server.add_secure_port(f'127.0.0.1:{port}', credentials)}"
     server.start()
@@ -262,7 +266,7 @@ def _service(receiver: Receiver, signal: str) -> grpc.GenericRpcHandler:
         return response()
 
     handler: Any = grpc.unary_unary_rpc_method_handler(
-        export, request_deserializer=request.FromString, response_serializer=Message.SerializeToString
+        export, request_deserializer=request.FromString, response_serializer=response.SerializeToString
     )
     return grpc.method_handlers_generic_handler(f"opentelemetry.proto.collector.{name}", {"Export": handler})
 
@@ -296,6 +300,9 @@ def by_http(tls: Tls | None = None, port: int = 0) -> Generator[Receiver]:
     if tls is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.server.configure_cert(context)  # pyright: ignore[reportUnknownMemberType]  # it takes contexts of pyOpenSSL, too
+        if tls.mutual:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(tls.ca)
         server.socket = context.wrap_socket(server.socket, server_side=True)
     receiver.url = f"http{'s' if tls else ''}://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)

@@ -1,12 +1,12 @@
 """Who asks: read from a header or from the claims of a verified token, and held against the groups that exist."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import cast
 
 import msgspec
 
-from nexus.auth.jwt import audiences
+from nexus.auth.claims import audiences, find
 from nexus.config.auth import ClientIdentification, IdentitySource
 from nexus.context import Claims, Identity
 
@@ -25,7 +25,7 @@ class Unidentified(Exception):
 
 
 Identify = Callable[[Headers, Claims], Identity]
-_Read = Callable[[Headers, Claims], tuple[str, ...]]
+_Read = Callable[[Headers, Claims], object]
 
 
 def identifier(config: ClientIdentification) -> Identify:
@@ -34,62 +34,63 @@ def identifier(config: ClientIdentification) -> Identify:
     It raises:
         Unidentified: there is no client, or its group is none that exists.
     """
-    clients = _reader(config.client_id, many=False)
-    groups = _reader(config.group_id, many=True) if config.group_id is not None else None
+    clients = _reader(config.client_id)
+    groups = _reader(config.group_id) if config.group_id is not None else None
     exist = config.validation.group_values
 
     def identify(headers: Headers, claims: Claims) -> Identity:
-        client = next(iter(clients(headers, claims)), None)
+        client = _text(clients(headers, claims))
         if client is None:
             raise Unidentified("missing_client_id", "Client identification is required")
-        found = groups(headers, claims) if groups is not None else ()
-        if not found:
+        found = groups(headers, claims) if groups is not None else None
+        if found is None:
             return Identity(client)
-        group = next((one for one in found if one in exist), None) if exist else found[0]
-        if group is None:
+        named = _texts(found)
+        for group in named:
+            if not exist or group in exist:
+                return Identity(client, group)
+        if named:
             raise Unidentified("invalid_group", "The specified group is not valid")
-        return Identity(client, group)
+        return Identity(client)
 
     return identify
 
 
-def _reader(source: IdentitySource, *, many: bool) -> _Read:
-    if source.jwt_claim is not None:
-        claim = source.jwt_claim
-        return lambda _, claims: _texts(_find(claims, claim), many=many)
+def _reader(source: IdentitySource) -> _Read:
+    """Build what finds the value of an identity; None where there is none."""
+    if (claim := source.jwt_claim) is not None:
+        return _claim(claim)
     name = (source.http_header or "").lower().encode()
 
-    def read(headers: Headers, _: Claims) -> tuple[str, ...]:
-        value = next((value for key, value in headers if key == name), None)
-        return () if value is None or not _VISIBLE.fullmatch(value) else (value.decode(),)
+    def read(headers: Headers, _: Claims) -> str | None:
+        for key, value in headers:
+            if key == name:
+                return value.decode() if _VISIBLE.fullmatch(value) else None
+        return None
 
     return read
 
 
-def _find(claims: Claims, path: str) -> object:
-    """Find a claim by its own name, which may hold dots, or else by a path into nested objects."""
-    if path in _TIMES:
-        return None
-    if path == "aud":
-        return next(iter(audiences(claims)), None)
-    if path in claims:
-        return claims[path]
-    inner = claims
-    *names, last = path.split(".")
-    for name in names:
-        value = inner.get(name)
-        if not isinstance(value, dict):
-            return None
-        inner = cast("Claims", value)
-    return inner.get(last)
+def _claim(name: str) -> _Read:
+    if name in _TIMES:
+        return lambda _, __: None
+    if name == "aud":
+        return lambda _, claims: next(iter(audiences(claims)), None)
+    return lambda _, claims: find(claims, name)
 
 
-def _texts(value: object, *, many: bool) -> tuple[str, ...]:
-    if isinstance(value, list):
-        items = cast("list[object]", value) if many else []
-        return tuple(text for item in items for text in _texts(item, many=False))
+def _texts(value: object) -> Sequence[str]:
+    """Write a group, or each of several."""
+    if not isinstance(value, list):
+        text = _text(value)
+        return () if text is None else (text,)
+    return [text for item in cast("list[object]", value) if (text := _text(item)) is not None]
+
+
+def _text(value: object) -> str | None:
+    """Write a value that is a single one."""
     if isinstance(value, str):
-        return (value,)
+        return value
     if isinstance(value, bool):
-        return ("true" if value else "false",)
-    return (str(value),) if isinstance(value, (int, float)) else ()
+        return "true" if value else "false"
+    return str(value) if isinstance(value, (int, float)) else None

@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 MIN_INTERVAL = 5.0
 """Seconds between two requests for keys that no clock asked for: a token with an unknown key, or a failure."""
 _TIMEOUT = 5.0
+_PATIENCE = 0.5
+"""Seconds a fetch keeps anybody waiting who could go on with the keys there are."""
 _MAX_DOCUMENT = 1024 * 1024
 
 
@@ -81,7 +83,7 @@ class Jwks:
     """One issuer's keys, shared by everybody who verifies its tokens.
 
     Keys live for `ttl` seconds, for ever without. Whatever makes a fetch needed, there is one at a time, and everybody waits
-    for it; when it fails the old keys stay in use.
+    for it; when it fails, or takes long, the old keys stay in use.
     """
 
     def __init__(
@@ -99,7 +101,13 @@ class Jwks:
         self._fresh_until = 0.0
         self._asked_at = -float("inf")
         self._fetching: asyncio.Task[None] | None = None
+        self._began = 0.0
         self._trouble = ""
+
+    @property
+    def fresh(self) -> Keys | None:
+        """The keys in force; None when they have to be asked for."""
+        return self._keys if self._clock() <= self._fresh_until else None
 
     async def keys(self) -> Keys:
         """Give the keys in force.
@@ -107,11 +115,11 @@ class Jwks:
         Raises:
             KeysUnavailable: there have never been any.
         """
-        if self._keys is not None and self._clock() <= self._fresh_until:
-            return self._keys
+        if (fresh := self.fresh) is not None:
+            return fresh
         failed_just_now = self._trouble and self._clock() - self._asked_at < self._min_interval
         if not failed_just_now:
-            await self._fetch_once()
+            await self._fetch_once(None if self._keys is None else _PATIENCE)
         if self._keys is None:
             raise KeysUnavailable(self._trouble)
         return self._keys
@@ -129,12 +137,15 @@ class Jwks:
             await asyncio.wait((self._fetching,))
         await self._source.close()
 
-    async def _fetch_once(self) -> None:
+    async def _fetch_once(self, patience: float | None = None) -> None:
+        loop = asyncio.get_running_loop()
         if self._fetching is None:
             self._fetching = asyncio.create_task(self._fetch(), name="jwks")
             self._fetching.add_done_callback(self._fetched)
+            self._began = loop.time()
+        left = None if patience is None else max(0.0, self._began + patience - loop.time())
         # one who stops waiting does not stop it for the others
-        await asyncio.shield(self._fetching)
+        await asyncio.wait((self._fetching,), timeout=left)
 
     def _fetched(self, _: asyncio.Task[None]) -> None:
         self._fetching = None

@@ -1,5 +1,6 @@
 """`nexus`: from options to a running server."""
 
+import gc
 import logging
 from collections.abc import Mapping, Sequence, Sized
 from dataclasses import dataclass
@@ -55,6 +56,8 @@ def serve(options: Options, arguments: Sequence[str], environ: Mapping[str, str]
         share=count > 1,
         started=_banner if worker in (None, "1") else None,
     )
+    gc.freeze()  # nor is it looked through later
+    gc.enable()
     return run(plan)
 
 

@@ -47,6 +47,7 @@ def search(file: Path | None, environ: Mapping[str, str], words: Sequence[str]) 
             name = names[one.position]
             table.add_row(f"{one.score:.4f}", name, _first(toolbox.tools[name].raw.get("description")))
         out.print(table)
+        _complain(servers)
         return 0
 
     return _with(file, environ, work)
@@ -98,10 +99,15 @@ async def _list(servers: _Servers, out: Console) -> int:
     for name, one in (await servers.view.toolbox(NOBODY)).tools.items():
         table.add_row(name, _first(one.raw.get("description")))
     out.print(table)
-    for name, one in servers.pool.shared.items():
-        if one.trouble is not None:
-            logs.complain(f"{name}: {one.trouble}")
-    return 1 if any(one.trouble for one in servers.pool.shared.values()) else 0
+    return 1 if _complain(servers) else 0
+
+
+def _complain(servers: _Servers) -> bool:
+    """Name the servers that do not work, and why."""
+    troubles = {name: one.trouble for name, one in servers.pool.shared.items() if one.trouble is not None}
+    for name, trouble in troubles.items():
+        logs.complain(f"{name}: {trouble}")
+    return bool(troubles)
 
 
 def _first(text: Any) -> str:

@@ -18,6 +18,7 @@ from nexus.config.llm import (
     OpenAIProtocol,
 )
 from nexus.config.path import Path
+from nexus.config.ratelimit import RedisStorage
 from nexus.config.root import Config
 from nexus.config.telemetry import Exporters
 
@@ -126,6 +127,8 @@ def _places(config: Config) -> Iterator[_Place]:
         yield _Place("the MCP endpoint", ("mcp", "path"), config.mcp.path)
         for name in config.mcp.views:
             yield _Place(f"the MCP view '{name}'", ("mcp", "views", name), config.mcp.view_path(name))
+    if config.server.openapi.enabled:
+        yield _Place("the OpenAPI document", ("server", "openapi", "path"), config.server.openapi.path)
     if health.enabled and health.listen is None:
         yield _Place("the health check", ("server", "health", "path"), health.path)
     if config.server.oauth is not None:
@@ -219,17 +222,32 @@ def check_files(config: Config) -> list[Finding]:
     if tls is not None:
         found += _pair(("server", "tls"), ("certificate", tls.certificate), ("key", tls.key))
     for name, provider in config.llm.providers.items():
-        path = ("llm", "providers", name, "tls")
-        certificate, key = ("client_cert", provider.tls.client_cert), ("client_key", provider.tls.client_key)
-        found += _missing((*path, "ca"), provider.tls.ca)
-        if certificate[1] is None and key[1] is not None:
-            found.append(Finding((*path, "client_key"), "a key without its certificate", "add client_cert"))
-        if certificate[1] is not None:
-            found += _pair(path, certificate, key)
+        path, mine = ("llm", "providers", name, "tls"), provider.tls
+        found += _missing((*path, "ca"), mine.ca)
+        found += _own(path, ("client_cert", mine.client_cert), ("client_key", mine.client_key))
+    storage = config.server.rate_limits.storage
+    if isinstance(storage, RedisStorage) and (mine := storage.tls) is not None and mine.enabled:
+        path = ("server", "rate_limits", "storage", "tls")
+        found += _missing((*path, "ca_cert_path"), mine.ca_cert_path)
+        found += _own(
+            path, ("client_cert_path", mine.client_cert_path), ("client_key_path", mine.client_key_path)
+        )
     return found
 
 
-def _pair(table: Path, certificate: tuple[str, File | None], key: tuple[str, File | None]) -> list[Finding]:
+_Named = tuple[str, File | None]
+
+
+def _own(table: Path, certificate: _Named, key: _Named) -> list[Finding]:
+    """Check a certificate of ours and its key, which may both be left out."""
+    if certificate[1] is not None:
+        return _pair(table, certificate, key)
+    if key[1] is None:
+        return []
+    return [Finding((*table, key[0]), "a key without its certificate", f"add {certificate[0]}")]
+
+
+def _pair(table: Path, certificate: _Named, key: _Named) -> list[Finding]:
     found = [*_missing((*table, certificate[0]), certificate[1]), *_missing((*table, key[0]), key[1])]
     if found or certificate[1] is None:
         return found

@@ -1,13 +1,13 @@
 """Limits and access by group: who is counted must be known, and every group named must exist."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Literal
 
 from nexus.config.finding import Finding
 from nexus.config.llm import ProviderConfig
 from nexus.config.mcp import McpServer, ToolAccess
 from nexus.config.path import Path
-from nexus.config.ratelimit import TokenRateLimits
+from nexus.config.ratelimit import RedisStorage, TokenRateLimits
 from nexus.config.root import Config
 
 _IDENTIFICATION: Path = ("server", "client_identification")
@@ -34,17 +34,55 @@ def problems(config: Config) -> Iterator[Finding]:
 
 
 def warnings(config: Config) -> Iterator[Finding]:
-    """Tell which limit applies where a group has none, and which limits are not enforced."""
+    """Tell which limit applies where a group has none, which limits do not hold, and which are of no tool there can be."""
     if any(_groups(limits) for _, _, limits in _tables(config)):
         for name, provider in config.llm.providers.items():
             for group in sorted(config.server.client_identification.validation.group_values):
                 yield from _fallbacks(name, provider, group)
-    if config.server.rate_limits.enabled:
-        return
+    yield from _passed_by(config)
+    yield from _unchecked(config)
     for name, server in config.mcp.servers.items():
-        if server.rate_limits is not None:
+        yield from _prefixed(name, server)
+        if server.rate_limits is not None and not config.server.rate_limits.enabled:
             message = "these limits are not enforced: server.rate_limits.enabled is false"
             yield Finding(("mcp", "servers", name, "rate_limits"), message)
+
+
+def _passed_by(config: Config) -> Iterator[Finding]:
+    """Find limits on tokens that a client can go around."""
+    limited = {path[2] for path, _, table in _tables(config) if table.per_user is not None}
+    for name, provider in config.llm.providers.items():
+        if name in limited and provider.passthrough:
+            message = "what goes through /passthrough is not counted by the limits on tokens of this provider"
+            yield Finding(("llm", "providers", name, "passthrough"), message)
+
+
+def _unchecked(config: Config) -> Iterator[Finding]:
+    """Find counters that are asked for in a place that could be anybody's."""
+    storage = config.server.rate_limits.storage
+    if not isinstance(storage, RedisStorage):
+        return
+    if storage.tls is not None and storage.tls.insecure:
+        path = ("server", "rate_limits", "storage", "tls", "insecure")
+        yield Finding(path, "certificates are not checked")
+    elif storage.url.get_secret_value().endswith("#insecure"):
+        yield Finding(("server", "rate_limits", "storage", "url"), "certificates are not checked")
+
+
+def _prefixed(name: str, server: McpServer) -> Iterator[Finding]:
+    """Find rules for tools by the name clients see; whether a server has a tool it says itself, once it is asked."""
+    limited = server.rate_limits.tools if server.rate_limits is not None else {}
+    tables: tuple[tuple[Path, Collection[str]], ...] = (
+        (("tools",), server.tools),
+        (("rate_limits", "tools"), limited),
+    )
+    for path, tools in tables:
+        for tool in tools:
+            if tool.startswith(f"{name}__"):
+                message = (
+                    f"tools are named here as their server names them: '{tool.removeprefix(f'{name}__')}'"
+                )
+                yield Finding(("mcp", "servers", name, *path, tool), message)
 
 
 def limits_tokens(config: Config) -> bool:

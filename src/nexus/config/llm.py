@@ -216,6 +216,8 @@ class ProviderConfig(Open):
     """Whether an OpenAI-compatible server has the Responses API too; if unset, only OpenAI and Azure are taken to."""
     loss: Literal["warn", "strict"] | None = None
     """`llm.loss` for this provider."""
+    cache_prompts: Flag = False
+    """Mark translated prompts for the vendor's cache (Claude, and Nova on Bedrock) where the client marked nothing."""
     query: dict[str, str] = Field(default={}, repr=False)
     """Parameters added to every URL, such as Azure's `api-version`."""
     passthrough: Flag = False

@@ -1,6 +1,7 @@
 """The `[mcp]` section: the MCP endpoint and the servers behind it."""
 
 import re
+import sys
 from pathlib import Path
 from typing import Annotated, Literal, cast
 
@@ -70,11 +71,9 @@ def _command(value: object) -> object:
     return value
 
 
-class StdioServer(McpServer):
-    """A server started as a child process."""
+class ChildServer(McpServer):
+    """What servers started as a child process have."""
 
-    cmd: Annotated[tuple[str, ...], BeforeValidator(_command)]
-    """The executable and its arguments."""
     env: dict[str, SecretStr] = Field(default={})
     """Environment variables it gets besides the inherited ones."""
     inherit_env: Flag = True
@@ -86,6 +85,27 @@ class StdioServer(McpServer):
         BeforeValidator(_stderr),
     ] = "null"
     """Where its error output goes: `"null"`, `"inherit"`, `"pipe"` or `{ file = "path" }`."""
+
+
+class StdioServer(ChildServer):
+    """A server started as a child process."""
+
+    cmd: Annotated[tuple[str, ...], BeforeValidator(_command)]
+    """The executable and its arguments."""
+
+
+class BuiltinServer(ChildServer):
+    """A server that comes with Nexus, started as a child process."""
+
+    builtin: Literal["agents"]
+    """Which one: `"agents"` is the server of `nexus-agents`, with this gateway as its way to models."""
+    inherit_env: Flag = False
+    """Whether it inherits our whole environment, keys of providers included; if not, only what finds paths, language and us."""
+
+    @property
+    def cmd(self) -> tuple[str, ...]:
+        """Give the executable and its arguments."""
+        return (sys.executable, "-m", f"nexus_{self.builtin}", "--mode=server")
 
 
 class McpTls(Section):
@@ -157,25 +177,37 @@ class ApiServer(McpServer):
     """Headers set on every request to it."""
 
 
+_KINDS = (
+    ("builtin", BuiltinServer, "builtin"),
+    ("cmd", StdioServer, "stdio"),
+    ("openapi", ApiServer, "api"),
+    ("url", HttpServer, "http"),
+)
+"""The key that only one kind of server has, its model and its tag."""
+
+
 def _kind(value: object) -> str:
-    if isinstance(value, StdioServer) or (isinstance(value, dict) and "cmd" in value):
-        return "stdio"
-    return (
-        "api" if isinstance(value, ApiServer) or (isinstance(value, dict) and "openapi" in value) else "http"
+    found = (
+        tag
+        for key, model, tag in _KINDS
+        if isinstance(value, model) or (isinstance(value, dict) and key in value)
     )
+    return next(found, "http")
 
 
 def _one_kind(value: object) -> object:
-    if (
-        isinstance(value, dict)
-        and len({"cmd", "url", "openapi"} & cast("dict[str, object]", value).keys()) > 1
-    ):
-        raise ValueError("did not match any variant: a server has either `cmd` or `url`, not both")
+    if isinstance(value, dict):
+        keys = cast("dict[str, object]", value).keys()
+        if sum(key in keys for key, *_ in _KINDS) > 1:
+            raise ValueError(
+                "did not match any variant: a server has one of `builtin`, `cmd`, `url` and `openapi`"
+            )
     return cast("object", value)
 
 
 Server = Annotated[
     Annotated[StdioServer, Tag("stdio")]
+    | Annotated[BuiltinServer, Tag("builtin")]
     | Annotated[HttpServer, Tag("http")]
     | Annotated[ApiServer, Tag("api")],
     Discriminator(_kind),

@@ -11,7 +11,7 @@ from pydantic_core import PydanticUndefined
 
 from nexus.config import describe, duration
 from nexus.config.llm import BedrockConfig, LocalConfig, ProviderConfig
-from nexus.config.mcp import HttpServer, StdioServer
+from nexus.config.mcp import BuiltinServer, HttpServer, StdioServer
 from nexus.config.root import Config
 from nexus.config.shape import unwrap
 
@@ -32,6 +32,7 @@ _VARIANTS = {
     BedrockConfig: 'type = "bedrock"',
     LocalConfig: 'type = "local"',
     StdioServer: "started as a process",
+    BuiltinServer: "coming with Nexus",
     HttpServer: "reached over HTTP",
 }
 

@@ -117,6 +117,15 @@ class HealthConfig(Section):
     """Answer health checks on this address instead of the main one."""
 
 
+class OpenApiConfig(Section):
+    """The description of the HTTP API for programs."""
+
+    enabled: Flag = False
+    """Whether it is served."""
+    path: Route = "/openapi.json"
+    """Path of the document."""
+
+
 class CsrfConfig(Section):
     """Refuse requests a web page could have forged."""
 
@@ -177,12 +186,16 @@ class ServerConfig(Section):
     """Largest request head taken, in bytes."""
     shutdown_timeout: Duration = 30.0
     """How long requests in flight may go on after a stop was asked for."""
+    shutdown_delay: Duration = 0.0
+    """How long new requests are still taken before that, while `/ready` says 503 and every answer closes its connection."""
     workers: Positive = 1
     """Processes that serve requests."""
     tls: TlsConfig | None = None
     """Serve HTTPS."""
     health: HealthConfig = HealthConfig()
     """The health check."""
+    openapi: OpenApiConfig = OpenApiConfig()
+    """The description of the HTTP API for programs."""
     cors: CorsConfig | None = None
     """What web pages of other origins may do; everything while the table is absent."""
     csrf: CsrfConfig = CsrfConfig()

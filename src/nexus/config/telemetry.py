@@ -70,7 +70,7 @@ HeaderMap = Annotated[dict[str, SecretStr], BeforeValidator(_headers), _MAP]
 MetadataMap = Annotated[dict[str, SecretStr], BeforeValidator(_metadata), _MAP]
 
 
-class GrpcTls(Section):
+class CollectorTls(Section):
     """TLS to the collector."""
 
     domain_name: str | None = None
@@ -80,7 +80,7 @@ class GrpcTls(Section):
     cert: str | None = None
     """PEM file of our certificate."""
     ca: str | None = None
-    """PEM file of the authority that signed the collector's certificate."""
+    """PEM file of the authority that signed the collector's certificate; those the system trusts if unset."""
 
 
 class GrpcExport(Section):
@@ -88,7 +88,7 @@ class GrpcExport(Section):
 
     headers: MetadataMap = Field(default={})
     """Metadata sent along: a table, or an array of `{ name, value }`."""
-    tls: GrpcTls | None = None
+    tls: CollectorTls | None = None
     """TLS to the collector."""
 
 
@@ -97,6 +97,8 @@ class HttpExport(Section):
 
     headers: HeaderMap = Field(default={})
     """Headers sent along: a table, or an array of `{ name, value }`."""
+    tls: CollectorTls | None = None
+    """TLS to the collector."""
 
 
 class BatchExport(Section):

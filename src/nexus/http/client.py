@@ -115,6 +115,11 @@ class Pool:
         return len(self._all)
 
     @property
+    def idle(self) -> int:
+        """How many of them are kept for the next request."""
+        return len(self._idle)
+
+    @property
     def _full(self) -> bool:
         return len(self._all) + self._opening >= self.limits.max_connections
 

@@ -40,6 +40,8 @@ class Rules:
     explicit_only: bool = False
     strict: bool = False
     """Whether a request is refused when anything in it has to be left out."""
+    cache_prompts: bool = False
+    """Whether prompts are marked for caching where the client marked none."""
 
 
 @dataclass(frozen=True, slots=True)

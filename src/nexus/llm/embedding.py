@@ -25,7 +25,7 @@ async def embed(embedder: Embedder, body: bytes, chosen: Route) -> Reply:
     """
     asked = embeddings.read_request(body, chosen.model)
     requests, losses = embedder.write_requests(asked.request)
-    if losses and chosen.strict:
+    if losses and chosen.rules.strict:
         raise Unrepresentable(losses[0].path, losses[0].why)
     answers: list[bytes] = []
     for begin in range(0, len(requests), _AT_ONCE):

@@ -99,9 +99,9 @@ def read(protocol: str, payloads: Iterable[bytes]) -> Ends:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             continue
         _note(found, protocol, told)
-        for inner in (told.message, told.response):
-            if type(inner) is _Told:
-                _note(found, protocol, inner)
+        inner = told.message or told.response
+        if type(inner) is _Told:
+            _note(found, protocol, inner)
     return found
 
 
@@ -145,10 +145,12 @@ def _of_openai(usage: _Usage) -> Tokens:
         or usage.num_cached_tokens
         or 0
     )
-    read = min(cached, prompt)
-    written = min(details.cache_write_tokens or 0, prompt - read)
     output = usage.completion_tokens or 0
     reasoning = (usage.completion_tokens_details or _NO_OUT).reasoning_tokens or 0
+    if not (cached or reasoning or details.cache_write_tokens):
+        return Tokens(prompt, output)
+    read = min(cached, prompt)
+    written = min(details.cache_write_tokens or 0, prompt - read)
     if reasoning and usage.total_tokens == prompt + output + reasoning:
         output += reasoning  # counted beside the completion, not in it
     return Tokens(prompt, output, read, written, min(reasoning, output))

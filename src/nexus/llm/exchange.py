@@ -93,7 +93,7 @@ async def _exchange(
     chosen = await _route(request, opened, catalog)
     call.goes(chosen.provider.name, chosen.model)
     asked = Asked(request.client, opened.model.removeprefix(f"{chosen.provider.name}/"))
-    chosen = Route(chosen.provider, chosen.model, chosen.strict, asked)
+    chosen = Route(chosen.provider, chosen.model, chosen.rules, asked)
     name, path = chosen.provider.name, request.endpoint.path
     with await metering.reserve(request.identity, name, opened.model, path, request.body) as hold:
         reply = await _carry(request, opened, chosen, keep_alive)
@@ -192,4 +192,4 @@ def _within(provider: str, model: str, catalog: Catalog) -> Route:
     if shelf is None:
         raise UnknownProvider(provider)
     upstream = within(shelf, model.removeprefix(f"{provider}/")) if model else ""
-    return Route(shelf.provider, upstream, shelf.rules.strict)
+    return Route(shelf.provider, upstream, shelf.rules)

@@ -3,7 +3,7 @@
 import msgspec
 
 from nexus.errors import InvalidRequest, UnknownModel, UnknownProvider
-from nexus.llm.catalog import Shelf, Snapshot
+from nexus.llm.catalog import Rules, Shelf, Snapshot
 from nexus.llm.providers.base import Asked, Provider
 
 
@@ -13,8 +13,7 @@ class Route(msgspec.Struct, frozen=True):
     provider: Provider
     model: str
     """The provider's own name for the model."""
-    strict: bool = False
-    """Whether a request is refused when anything in it has to be left out."""
+    rules: Rules
     asked: Asked | None = None
     """Who asks, and under which name."""
 
@@ -32,7 +31,7 @@ def route(snapshot: Snapshot, model: str) -> Route:
         return _bare(snapshot, model)
     shelf = snapshot.shelves.get(prefix)
     if shelf is not None and rest:
-        return Route(shelf.provider, within(shelf, rest), shelf.rules.strict)
+        return Route(shelf.provider, within(shelf, rest), shelf.rules)
     if model in snapshot.owners:  # upstreams such as OpenRouter have ids with a slash of their own
         return _owned(snapshot, snapshot.owners[model], model)
     if not rest:
@@ -67,7 +66,7 @@ def _bare(snapshot: Snapshot, model: str) -> Route:
 
 def _owned(snapshot: Snapshot, owner: str, model: str) -> Route:
     shelf = snapshot.shelves[owner]
-    return Route(shelf.provider, model, shelf.rules.strict)
+    return Route(shelf.provider, model, shelf.rules)
 
 
 def _invalid(model: str) -> InvalidRequest:

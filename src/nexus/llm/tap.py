@@ -6,7 +6,9 @@ request, nothing is.
 
 from bisect import bisect_left
 from collections import deque
+from collections.abc import Callable
 from functools import cache
+from typing import TypeVar
 
 import msgspec
 
@@ -22,10 +24,13 @@ from nexus.telemetry.records import Chunks, Tokens, UsageRecord
 from nexus.telemetry.redact import redact_name
 from nexus.telemetry.trace import Attribute
 
+T = TypeVar("T")
+
 MODELS = "/models"
 _LAST_PIECES = 6
 _MAX_CONTENT = 256 * 1024
 """Bytes of a conversation in a span, where the configuration wants them there at all."""
+_MAX_NAME = 256
 _CHAT = "chat.completions"
 _OPERATIONS = {
     "/messages": _CHAT,
@@ -117,6 +122,7 @@ class Metered(Tap):
     _tail: deque[bytes] | None = None
     _error: NexusError | None = None
     _written: list[bytes] | None = None
+    _kept = 0
 
     def __init__(self, path: str, protocol: str, seen: Observation) -> None:
         self.began = clock()
@@ -147,7 +153,8 @@ class Metered(Tap):
             self._head, self._tail = events, deque(maxlen=_LAST_PIECES)
         self._tail.append(events)
         self.tick(begun=self._first > 0 or _has_content(events))
-        if self._written is not None:
+        if self._written is not None and self._kept < _MAX_CONTENT:
+            self._kept += len(events)
             self._written.append(events)
 
     def tick(self, *, begun: bool) -> None:
@@ -184,11 +191,11 @@ class Metered(Tap):
         record = UsageRecord(
             ended - self.began,
             error,
-            seen.at(self.began) / 1e9,
+            seen.time / 1e9 + (self.began - seen.began),
             self._operation,
-            self._asked,
+            self._asked[:_MAX_NAME],
             self._provider,
-            found.model,
+            found.model[:_MAX_NAME],
             identity.client if identity is not None else None,
             identity.group if identity is not None else None,
             self._stream,
@@ -230,8 +237,8 @@ class Metered(Tap):
             "gen_ai.response.model": redact_name(record.served) if record.error is None else None,
             "gen_ai.response.finish_reason": record.finish,
             "gen_ai.response.time_to_first_chunk": record.first_token,
-            "client.id": record.client,
-            "client.group": record.group,
+            "client.id": redact_name(record.client) if record.client is not None else None,
+            "client.group": redact_name(record.group) if record.group is not None else None,
             "llm.stream": "true" if record.stream else None,
             "llm.auth_forwarded": "true" if seen.sent(b"x-provider-api-key") else "false",
             "nexus.dropped": ", ".join(record.dropped) or None,
@@ -308,28 +315,30 @@ def _count(body: bytes) -> dict[str, Attribute | None]:
     }
 
 
-class _Settings(msgspec.Struct):
-    max_tokens: int | None = None
-    temperature: float | None = None
-    tools: list[msgspec.Raw] | None = None
+_read_int = msgspec.json.Decoder(int).decode
+_read_float = msgspec.json.Decoder(float).decode
+_read_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
 def _settings(split: fields.Fields) -> dict[str, Attribute]:
     """Read what a span says of a request."""
-    most = next((split[name] for name in _LIMITS if name in split), None)
-    raw = {"max_tokens": most, "temperature": split.get("temperature"), "tools": split.get("tools")}
     found: dict[str, Attribute] = {}
-    try:
-        read = msgspec.json.decode(fields.encode(raw), type=_Settings)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return found
-    if read.max_tokens is not None:
-        found["gen_ai.request.max_tokens"] = read.max_tokens
-    if read.temperature is not None:
-        found["gen_ai.request.temperature"] = read.temperature
-    if read.tools:
-        found |= {"gen_ai.request.has_tools": "true", "gen_ai.request.tool_count": len(read.tools)}
+    most = next((split[name] for name in _LIMITS if name in split), None)
+    if most is not None and (limit := _setting(_read_int, most)) is not None:
+        found["gen_ai.request.max_tokens"] = limit
+    if (raw := split.get("temperature")) is not None and (value := _setting(_read_float, raw)) is not None:
+        found["gen_ai.request.temperature"] = value
+    if (raw := split.get("tools")) is not None and (tools := _setting(_read_list, raw)):
+        found |= {"gen_ai.request.has_tools": "true", "gen_ai.request.tool_count": len(tools)}
     return found
+
+
+def _setting(read: Callable[[msgspec.Raw], T], raw: msgspec.Raw) -> T | None:
+    """Read one field; None for what is not of its kind, which is its provider's to refuse."""
+    try:
+        return read(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def _spoken(split: fields.Fields) -> str:

@@ -5,15 +5,17 @@ results and the definitions of tools count as the text they are.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
-from typing import cast
+from importlib import util
+from importlib.machinery import PathFinder
 
 import msgspec
 
 from nexus.context import Identity
 from nexus.http import frames
 from nexus.llm.canonical import Json
+from nexus.llm.prompt import MESSAGE, Prompt
 from nexus.ratelimit.hold import FREE, Hold
 from nexus.ratelimit.limiter import Estimate, Limiter
 
@@ -21,18 +23,11 @@ DEFAULT_OUTPUT = 4096
 """What is held for an answer whose length the client does not bound."""
 LIMITED = frozenset(("/chat/completions", "/completions", "/embeddings", "/messages", "/responses"))
 """The endpoints that use a client's tokens."""
-_MESSAGE = 3
-_MEDIA = 85
-"""For an image or a file: what the smallest image costs at most vendors; its bytes are no text."""
-_PIECE = 64 * 1024
-"""Characters counted in one go, about 2 ms."""
-_SHORT = 64
-"""Characters below which a text is counted faster than it is looked up."""
+_LONG = 32 * 1024
+"""Characters above which a text is counted in another thread, about 1 ms."""
 _MAX_KNOWN = 10_000
-_BOUNDS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 
-_decode = msgspec.json.Decoder().decode
-_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(dict[str, Json]).decode
 
 
 class Metering:
@@ -40,7 +35,12 @@ class Metering:
 
     def __init__(self, limiter: Limiter) -> None:
         self._limiter = limiter
-        self._counter = Counter() if limiter.limits_tokens else None
+        self._counter: Counter | None = None
+
+    async def start(self) -> None:
+        """Load the vocabulary, if anything will be counted by it. Other work goes on meanwhile."""
+        if self._limiter.limits_tokens:
+            await self._loaded()
 
     async def reserve(
         self, identity: Identity | None, provider: str, model: str, path: str, body: bytes
@@ -51,11 +51,13 @@ class Metering:
             RateLimited: the client has no room for it.
             NotReady: nobody can tell, and that is configured to refuse.
         """
-        counter = self._counter
-        if counter is None or identity is None or path not in LIMITED:
+        if identity is None or path not in LIMITED:
             return FREE
-        name = model.removeprefix(f"{provider}/")
-        return await self._limiter.reserve(identity, provider, name, lambda: counter.estimate(body))
+        budget = self._limiter.budget(identity, provider, model.removeprefix(f"{provider}/"))
+        if budget is None:
+            return FREE
+        counter = self._counter or await self._loaded()
+        return await self._limiter.reserve(budget, await counter.estimate(body))
 
     def settle(self, hold: Hold, body: bytes | AsyncGenerator[bytes]) -> bytes | AsyncGenerator[bytes]:
         """Settle by a whole answer, or let a stream go by and settle when it ends, however it ends."""
@@ -66,6 +68,10 @@ class Metering:
         if (told := _told(body)) is not None:  # else what was held stands
             hold.settle(told)
         return body
+
+    async def _loaded(self) -> "Counter":
+        self._counter = await asyncio.to_thread(Counter)
+        return self._counter
 
 
 async def _settling(hold: Hold, meter: "Meter", body: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
@@ -191,175 +197,64 @@ def _written(delta: _Delta) -> Iterator[str]:
 
 
 class Counter:
-    """Counts by the vocabulary cl100k. Loading it takes half a second: make one before the server listens."""
+    """Counts by the vocabulary cl100k. The first one takes a tenth of a second to make."""
 
     def __init__(self) -> None:
-        # its other door builds tables nobody needs here, in Python
-        from bpe_openai import _bindings  # pyright: ignore[reportMissingTypeStubs]
-
-        self._count = _bindings.tokenizer_for_encoding("cl100k_base").count
+        self._count = _vocabulary()
         # a conversation comes again with every turn: what it was counted to is kept by its hash, never the text itself
         self._known: dict[int, int] = {}
 
     async def estimate(self, body: bytes) -> Estimate:
-        """Estimate what a request body asks for. Other work goes on while a long one is counted.
-
-        A body that is no chat, or none at all, counts as the text that is in it.
-        """
+        """Estimate what a request body asks for. What is no JSON counts as the text it is."""
         try:
-            request = _decode(body)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return Estimate(_MESSAGE, DEFAULT_OUTPUT)  # it will be refused for what it is
-        if not isinstance(request, dict):
-            return Estimate(_MESSAGE, DEFAULT_OUTPUT)
-        fields = cast("dict[str, Json]", request)
-        total, since = _MESSAGE, 0
-        for text in _texts(fields):
-            if isinstance(text, int):
-                total += text
-                continue
-            total += self._count_piece(text) if len(text) < _SHORT else await self.count(text)
-            since += len(text)
-            if since > _PIECE:
-                since = 0
-                await asyncio.sleep(0)
-        return Estimate(total, _bound(fields))
+            prompt = Prompt(_decode(body))
+        except msgspec.ValidationError:  # JSON, but no object
+            return Estimate(MESSAGE, DEFAULT_OUTPUT)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return Estimate(MESSAGE + await self.count(body.decode("utf-8", "replace")), DEFAULT_OUTPUT)
+        input = MESSAGE + prompt.tokens + await self.count(*prompt.texts)
+        return Estimate(input, (prompt.answer or DEFAULT_OUTPUT) * prompt.answers)
 
-    async def count(self, text: str) -> int:
-        """Count the tokens of a text; special ones in it are plain text."""
-        if len(text) < _SHORT:
-            return self._count_piece(text)
-        if (total := self._known.get(hash(text))) is not None:
+    async def count(self, *texts: str) -> int:
+        """Count the tokens of some texts; special ones in them are plain text. Long ones are counted in another thread."""
+        total, length = 0, 0
+        new: list[str] = []
+        for text in texts:
+            if (known := self._known.get(hash(text))) is not None:
+                total += known
+            else:
+                new.append(text)
+                length += len(text)
+        if not new:
             return total
-        total = 0
-        for piece in _pieces(text):
-            total += self._count_piece(piece)
-            if len(text) > _PIECE:
-                await asyncio.sleep(0)
-        if len(self._known) >= _MAX_KNOWN:
+        counts = await asyncio.to_thread(self._all, new) if length > _LONG else self._all(new)
+        if len(self._known) + len(new) > _MAX_KNOWN:
             self._known.clear()
-        self._known[hash(text)] = total
-        return total
+        self._known.update(zip(map(hash, new[:_MAX_KNOWN]), counts, strict=False))
+        return total + sum(counts)
 
     def guess(self, text: str) -> int:
         """Count the tokens of a text at once; of a long one the beginning stands for all."""
-        if len(text) <= _PIECE:
-            return self._count_piece(text)
-        return self._count_piece(text[:_PIECE]) * len(text) // _PIECE
+        if len(text) <= _LONG:
+            return self._one(text)
+        return self._one(text[:_LONG]) * len(text) // _LONG
 
-    def _count_piece(self, text: str) -> int:
+    def _all(self, texts: Sequence[str]) -> list[int]:
+        return [self._one(text) for text in texts]
+
+    def _one(self, text: str) -> int:
         try:
             return self._count(text)
         except UnicodeEncodeError:  # half a surrogate pair
             return self._count(text.encode("utf-8", "replace").decode())
 
 
-def _pieces(text: str) -> Iterator[str]:
-    """Cut a text, where possible between two words: there the vocabulary cuts as well."""
-    begin = 0
-    while begin < len(text):
-        end = begin + _PIECE
-        if end < len(text) and (space := text.rfind(" ", begin + 1, end)) > 0:
-            end = space
-        yield text[begin:end]
-        begin = end
-
-
-def _bound(fields: dict[str, Json]) -> int:
-    for name in _BOUNDS:
-        if type(bound := fields.get(name)) is int and bound > 0:
-            return bound * _choices(fields)
-    return DEFAULT_OUTPUT * _choices(fields)
-
-
-def _choices(fields: dict[str, Json]) -> int:
-    return choices if type(choices := fields.get("n")) is int and 0 < choices <= 128 else 1
-
-
-def _texts(fields: dict[str, Json]) -> Iterator[str | int]:
-    """Give every text of a request, in any protocol, and numbers for what costs tokens and is no text."""
-    systems = list(_system(fields))
-    if systems:
-        yield from ("system", _MESSAGE, "\n".join(systems))
-    for message in (
-        _objects(fields.get("messages")) if "messages" in fields else _objects(fields.get("input"))
-    ):
-        role = message.get("role")
-        if role in ("system", "developer"):
-            continue
-        yield from (role if isinstance(role, str) else "assistant", _MESSAGE)
-        yield from _content(message)
-    for name in ("input", "prompt"):
-        yield from _plain(fields.get(name))
-    for name in ("tools", "functions"):
-        for tool in _objects(fields.get(name)):
-            yield _encode(tool).decode()
-
-
-def _system(fields: dict[str, Json]) -> Iterator[str]:
-    """Give what is said to the model before all else, wherever a protocol has it."""
-    yield from _strings(fields.get("system"))
-    yield from _strings(fields.get("instructions"))
-    for name in ("messages", "input"):
-        for message in _objects(fields.get(name)):
-            if message.get("role") in ("system", "developer"):
-                yield from _strings(message.get("content"))
-
-
-def _strings(content: Json) -> Iterator[str]:
-    """Give the texts of a content: a string, or parts that have one."""
-    if isinstance(content, str):
-        yield content
-    for part in _objects(content):
-        if isinstance(text := part.get("text"), str):
-            yield text
-
-
-def _content(message: dict[str, Json]) -> Iterator[str | int]:
-    """Give what a message, or an item of the Responses API, is made of."""
-    content = message.get("content")
-    if isinstance(content, str):
-        yield content
-    for part in _objects(content):
-        yield from _part(part)
-    for call in _objects(message.get("tool_calls")):
-        yield from _part(call)
-    if message.get("role") is None:
-        yield from _part(message)
-
-
-def _part(part: dict[str, Json]) -> Iterator[str | int]:
-    function = part.get("function")
-    if isinstance(function, dict):
-        yield from _part(cast("dict[str, Json]", function))
-    for name in ("text", "thinking", "refusal", "name", "arguments", "output"):
-        if isinstance(text := part.get(name), str):
-            yield text
-    if isinstance(arguments := part.get("input"), (dict, str)):
-        yield arguments if isinstance(arguments, str) else _encode(arguments).decode()
-    for inner in (*_objects(part.get("output")), *_objects(part.get("summary"))):
-        yield from _part(inner)
-    if part.get("type") == "tool_result":
-        yield from _content({"role": "tool", "content": part.get("content")})
-    elif any(name in part for name in ("image_url", "source", "input_audio", "file", "file_id", "file_data")):
-        yield _MEDIA
-
-
-def _plain(value: Json) -> Iterator[str | int]:
-    """Give the texts of a completion or an embedding: one, several, or numbers of tokens."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list):
-        for item in cast("list[Json]", value):
-            if isinstance(item, str):
-                yield item
-            elif isinstance(item, int):
-                yield 1
-            elif isinstance(item, list):
-                yield len(cast("list[Json]", item))
-
-
-def _objects(value: Json) -> Sequence[dict[str, Json]]:
-    if not isinstance(value, list):
-        return ()
-    return [cast("dict[str, Json]", item) for item in cast("list[Json]", value) if isinstance(item, dict)]
+def _vocabulary() -> Callable[[str], int]:
+    """Load the counting part of its package alone: the rest builds tables of all vocabularies, 1 s and 70 MiB of them."""
+    package = util.find_spec("bpe_openai")
+    spec = PathFinder.find_spec("bpe_openai._bindings", package and package.submodule_search_locations)
+    if spec is None or spec.loader is None:
+        raise ModuleNotFoundError("bpe-openai is not installed")
+    bindings = util.module_from_spec(spec)
+    spec.loader.exec_module(bindings)
+    return bindings.tokenizer_for_encoding("cl100k_base").count

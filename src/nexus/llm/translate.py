@@ -9,7 +9,7 @@ import msgspec
 from nexus.errors import NexusError, Unrepresentable
 from nexus.http import frames
 from nexus.http.client import Failed
-from nexus.llm import reply, tap
+from nexus.llm import caching, reply, tap
 from nexus.llm.canonical import (
     AnyPart,
     ChatResponse,
@@ -43,8 +43,8 @@ async def translate(
         NexusError: nothing was sent to the client yet, and it should be told this.
     """
     provider = chosen.provider
-    translation = Translation(inbound, wire, provider, body, chosen.model)
-    if chosen.strict:
+    translation = Translation(inbound, wire, provider, body, chosen.model, cache=chosen.rules.cache_prompts)
+    if chosen.rules.strict:
         translation.refuse_losses()
     stream = translation.request.stream
     path, query = wire.target(chosen.model, stream=stream)
@@ -95,7 +95,16 @@ class Translation:
         InvalidRequest: the request breaks a rule of the client's protocol, or has what the provider's has no words for.
     """
 
-    def __init__(self, inbound: Inbound, wire: Wire, provider: Provider, body: bytes, model: str) -> None:
+    def __init__(
+        self,
+        inbound: Inbound,
+        wire: Wire,
+        provider: Provider,
+        body: bytes,
+        model: str,
+        *,
+        cache: bool = False,
+    ) -> None:
         self._inbound = inbound
         self._wire = wire
         self._provider = provider
@@ -103,6 +112,8 @@ class Translation:
         self._asked = self.request.model
         """The name the client asked with, which answers carry."""
         self.request.model = model
+        if cache and wire.caches(model):
+            caching.mark(self.request)
         self._sent, self._long_names = shorten_all(self.request, wire.longest_tool_name)
         self.payload, losses = wire.write_request(self._sent)
         self.losses: list[Loss] = [*losses]

@@ -28,6 +28,9 @@ class Client:
     version: str = "2025-11-25"
     """The version of MCP it speaks."""
     peer: Peer = field(default_factory=Mute)
+    """How it is reached while this request lasts."""
+    standing: Peer = field(default_factory=Mute)
+    """How it is reached as long as its session lasts."""
     session: str | None = None
     """The session it has with us, where sessions are on."""
     capabilities: Raw | None = None

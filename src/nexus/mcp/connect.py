@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from mcp.shared.exceptions import MCPError
 
 from nexus.config.llm import InsertRule
-from nexus.config.mcp import ApiServer, HttpServer, StdioServer
+from nexus.config.mcp import ApiServer, BuiltinServer, HttpServer, StdioServer
 from nexus.mcp import openapi, stdio
 from nexus.mcp.duplex import Duplex
-from nexus.mcp.link import Link, Lost, OnNotice, Peer, Raw, Slow
+from nexus.mcp.link import Link, Lost, OnNotice, Peer, Raw, Slow, finish
 from nexus.mcp.sse import Events
 from nexus.mcp.streamable import Streamable
 from nexus.mcp.web import Web
@@ -36,7 +36,7 @@ class Dialer:
     """How to reach one server."""
 
     name: str
-    server: StdioServer | HttpServer | ApiServer
+    server: StdioServer | BuiltinServer | HttpServer | ApiServer
     rules: Sequence[InsertRule] = ()
 
     async def connect(self, made_for: For, timeout: float) -> Link:
@@ -45,7 +45,7 @@ class Dialer:
         Raises:
             Lost, Slow, Refused, MCPError: it did not work, and nothing is left of it.
         """
-        if isinstance(self.server, StdioServer):
+        if isinstance(self.server, StdioServer | BuiltinServer):
             child = await stdio.start(self.name, self.server, os.environ)
             return await _greeted(self._duplex(child, made_for), timeout)
         if isinstance(self.server, ApiServer):
@@ -85,7 +85,7 @@ class Dialer:
         try:
             await events.connect()
         except BaseException:
-            await events.close()
+            await finish(events.close())
             raise
         return await _greeted(self._duplex(events, made_for), timeout)
 
@@ -110,6 +110,6 @@ async def _greeted(link: "Duplex | Streamable", timeout: float) -> Link:
     try:
         await link.greet(timeout)
     except BaseException:
-        await link.close()
+        await finish(link.close())
         raise
     return link

@@ -114,7 +114,7 @@ class Duplex:
     def _give_up(self, number: int, method: str, reason: str) -> None:
         if method != "initialize" and not self.gone.is_set():
             cancelled = {"requestId": number, "reason": reason}
-            self._calls.side(self.notify("notifications/cancelled", cancelled))
+            self._calls.side(self.notify, "notifications/cancelled", cancelled)
 
     async def _read(self) -> None:
         try:

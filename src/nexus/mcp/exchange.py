@@ -18,6 +18,9 @@ DEFAULT_VERSION = "2025-03-26"
 KEEP_ALIVE = 5.0
 """Seconds of silence after which a comment is sent, so that nobody on the way gives up."""
 
+_MAX_HELD = 1024 * 1024
+"""Bytes of progress and log messages that wait for a client."""
+
 
 class Incoming(msgspec.Struct):
     """A message from a client."""
@@ -57,12 +60,12 @@ async def exchange(
     service: Service, message: Incoming, caller: Caller, version: str
 ) -> AsyncGenerator[bytes]:
     """Answer a request by events: what there is to tell on the way, then the answer. Closing it cancels the work."""
-    told: asyncio.Queue[bytes | None] = asyncio.Queue()
-    client = Client(caller, version, _Stream(told))
+    stream = _Stream()
+    client = Client(caller, version, stream)
     work = asyncio.create_task(respond(service, message.method or "", message.params or {}, client))
-    work.add_done_callback(lambda _: told.put_nowait(None))
+    work.add_done_callback(lambda _: stream.end())
     try:
-        while (piece := await _next(told)) is not None:
+        while (piece := await stream.next()) is not None:
             yield piece
         yield _event({"jsonrpc": "2.0", "id": message.id, **_outcome(work)})
     finally:
@@ -76,14 +79,6 @@ def _outcome(work: "asyncio.Task[Raw]") -> Raw:
         return {"error": error.error.model_dump(exclude_unset=True)}
 
 
-async def _next(told: "asyncio.Queue[bytes | None]") -> bytes | None:
-    try:
-        async with asyncio.timeout(KEEP_ALIVE):
-            return await told.get()
-    except TimeoutError:
-        return b": still working\n\n"
-
-
 def _event(message: Raw) -> bytes:
     return b"event: message\ndata: %s\n\n" % encode(message)
 
@@ -91,13 +86,32 @@ def _event(message: Raw) -> bytes:
 class _Stream:
     """The client, as long as it waits for its answer: it can be told, not asked."""
 
-    def __init__(self, told: "asyncio.Queue[bytes | None]") -> None:
-        self._told = told
+    def __init__(self) -> None:
+        self._told = asyncio.Queue[bytes | None]()
+        self._held = 0
 
     async def notify(self, method: str, params: Raw) -> None:
-        """Send an event."""
-        self._told.put_nowait(_event({"jsonrpc": "2.0", "method": method, "params": params}))
+        """Send an event, or drop it where the client reads too slowly."""
+        if self._held > _MAX_HELD:
+            return
+        event = _event({"jsonrpc": "2.0", "method": method, "params": params})
+        self._held += len(event)
+        self._told.put_nowait(event)
 
     async def ask(self, method: str, params: Raw) -> Raw:
         """Refuse: an answer would have no way back."""
         raise MCPError(INVALID_REQUEST, f"{method} needs a session")
+
+    def end(self) -> None:
+        """Say that nothing more comes."""
+        self._told.put_nowait(None)
+
+    async def next(self) -> bytes | None:
+        """Give the next piece, `None` after the last."""
+        try:
+            async with asyncio.timeout(KEEP_ALIVE):
+                piece = await self._told.get()
+        except TimeoutError:
+            return b": still working\n\n"
+        self._held -= len(piece or b"")
+        return piece

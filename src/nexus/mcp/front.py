@@ -14,6 +14,7 @@ from mcp.server.session import ServerSession
 from mcp.shared.exceptions import MCPError
 from mcp.shared.inbound import MCP_PARAM_HEADER_PREFIX
 from mcp.shared.message import ServerMessageMetadata
+from mcp.shared.subscriptions import SUBSCRIPTION_ID_META_KEY
 from mcp_types import (
     INTERNAL_ERROR,
     INVALID_PARAMS,
@@ -29,6 +30,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from nexus import __version__
 from nexus.errors import NexusError
 from nexus.mcp.caller import NOBODY, Caller
+from nexus.mcp.changes import notice
 from nexus.mcp.client import Client
 from nexus.mcp.link import Envelope, Raw
 from nexus.mcp.service import RESERVED, Service
@@ -43,6 +45,8 @@ SESSION = "nexus.mcp.session"
 Context = ServerRequestContext[Any, Any]
 
 _LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
+_LISTEN = "subscriptions/listen"
+_MAX_LISTENING = 1024
 _REPEATED = MCP_PARAM_HEADER_PREFIX.lower()
 _CACHED = frozenset(
     (
@@ -68,7 +72,7 @@ class _Question(Request[dict[str, Any], str]):
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """The way back to the client of a request, on the stream of that request."""
+    """The way back to a client: on the stream of a request, or without one on the stream of its session."""
 
     session: ServerSession
     request_id: int | str | None
@@ -116,6 +120,7 @@ class _Answers:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._listening = 0
 
     async def __call__(self, ctx: Context, call_next: CallNext) -> HandlerResult:
         """Take one message."""
@@ -123,8 +128,39 @@ class _Answers:
             return await call_next(ctx)
         params = dict(ctx.params or {})
         client = _client(ctx, params)
-        result = await respond(self._service, ctx.method, params, client)
+        if ctx.method == _LISTEN and client.modern:
+            result = await self._listen(ctx.request_id, params, client)
+        else:
+            result = await respond(self._service, ctx.method, params, client)
         return _modern(ctx.method, result, self._service.info()) if client.modern else result
+
+    async def _listen(self, number: int | str, params: Raw, client: Client) -> Raw:
+        """Tell a client of changed lists, until it leaves or its token ends.
+
+        https://modelcontextprotocol.io/specification/2026-07-28/basic/subscriptions
+        """
+        _check(_LISTEN, client.version, params)
+        if self._listening >= _MAX_LISTENING:
+            raise MCPError(INTERNAL_ERROR, "Too many clients listen for changes")
+        wanted = cast("Raw", params["notifications"])
+        kept = {
+            name: f"{name}ListChanged"
+            for name in self._service.listened
+            if wanted.get(f"{name}ListChanged") is True
+        }
+        meta: Raw = {SUBSCRIPTION_ID_META_KEY: number}
+        changes = self._service.changes(client)
+        self._listening += 1
+        try:
+            await changes.start()
+            agreed = {"notifications": dict.fromkeys(kept.values(), True), "_meta": meta}
+            await client.peer.notify("notifications/subscriptions/acknowledged", agreed)
+            while changed := await changes.next():
+                for name in kept.keys() & changed:
+                    await client.peer.notify(*notice(name, meta))
+        finally:
+            self._listening -= 1
+        return {"_meta": meta}
 
 
 async def respond(service: Service, method: str, params: Raw, client: Client) -> Raw:
@@ -176,6 +212,7 @@ def _client(ctx: Context, params: Raw) -> Client:
     modern = ctx.protocol_version in MODERN_PROTOCOL_VERSIONS
     meta = cast("Raw", params.get("_meta") or {})
     peer = Asker(ctx.session, ctx.request_id, modern, meta.get(LOG_LEVEL_META_KEY))
+    standing = Asker(ctx.session, None, modern, None)
     scope: Mapping[str, Any] = ctx.request.scope if ctx.request is not None else {}
     caller: Caller = scope.get(CALLER, NOBODY)
     session: str | None = scope.get(SESSION)
@@ -184,7 +221,7 @@ def _client(ctx: Context, params: Raw) -> Client:
         declared.model_dump(by_alias=True, mode="json", exclude_none=True) if declared is not None else None
     )
     envelope = _envelope(ctx, meta) if modern else None
-    return Client(caller, ctx.protocol_version, peer, session, capabilities, envelope)
+    return Client(caller, ctx.protocol_version, peer, standing, session, capabilities, envelope)
 
 
 def _envelope(ctx: Context, meta: Raw) -> Envelope:

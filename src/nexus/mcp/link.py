@@ -2,15 +2,18 @@
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Mapping
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
 import msgspec
 from mcp.shared.exceptions import MCPError
-from mcp_types import METHOD_NOT_FOUND
+from mcp_types import INTERNAL_ERROR, METHOD_NOT_FOUND
 
 from nexus import __version__
+
+log = logging.getLogger(__name__)
 
 Raw = dict[str, Any]
 """A JSON object as it came."""
@@ -20,6 +23,8 @@ VERSION = "2025-11-25"
 VERSIONS = frozenset(("2024-11-05", "2025-03-26", "2025-06-18", VERSION))
 MAX_MESSAGE = 64 * 1024 * 1024
 """Bytes of one message; a server that sends more has lost its way."""
+_MAX_ASIDE = 1000
+"""Messages of one server that are being passed on; what comes beyond is dropped, whoever they are for is too slow."""
 
 encode = msgspec.json.Encoder().encode
 
@@ -188,8 +193,10 @@ class Calls:
         """Take one message from the server; `send` takes the answer if it was a question."""
         if message.method is None:
             self._resolve(message, call)
+        elif len(self._tasks) >= _MAX_ASIDE:
+            return
         elif message.id is not None:
-            self.side(self._answer(message, send, call))
+            self.side(self._answer, message, send, call)
         else:
             self._notice(message.method, message.params or {}, call)
 
@@ -209,11 +216,14 @@ class Calls:
             if owner is not None:
                 owner.alive()
                 if owner.peer is not None:
-                    owner.tell(self.side(owner.peer.notify(method, {**params, "progressToken": owner.token})))
+                    owner.tell(self.side(owner.peer.notify, method, {**params, "progressToken": owner.token}))
+            return
+        if method == "notifications/resources/updated" and self.peer is not None:
+            self.side(self.peer.notify, method, params)  # of a subscription of its session
             return
         peer = self._peer(call)
         if method == "notifications/message" and peer is not None:
-            task = self.side(peer.notify(method, params))
+            task = self.side(peer.notify, method, params)
             for one in (call,) if call is not None else self._waiting.values():
                 one.tell(task)
         else:
@@ -228,6 +238,11 @@ class Calls:
             reply["result"] = await self._asked(message.method or "", message.params or {}, peer)
         except MCPError as error:
             reply["error"] = error.error.model_dump(exclude_unset=True)
+        except (
+            Exception
+        ) as error:  # the client's transport may fail in its own ways; the server has to hear of it
+            log.debug("a client could not be asked: %r", error)
+            reply["error"] = {"code": INTERNAL_ERROR, "message": "The client could not be asked"}
         await send(encode(reply))
 
     def _peer(self, call: "Call | None") -> Peer | None:
@@ -249,9 +264,9 @@ class Calls:
             return {"action": "decline"}
         raise MCPError(METHOD_NOT_FOUND, method)
 
-    def side(self, work: Awaitable[None]) -> asyncio.Task[None]:
+    def side(self, act: Callable[..., Awaitable[None]], *arguments: object) -> asyncio.Task[None]:
         """Do something on the side, until the connection ends."""
-        task = asyncio.ensure_future(_quietly(work))
+        task = asyncio.ensure_future(_quietly(act, *arguments))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -305,12 +320,22 @@ def _number(value: object) -> int:
     return value if isinstance(value, int) else -1
 
 
-async def _quietly(work: Awaitable[None]) -> None:
+async def _quietly(act: Callable[..., Awaitable[None]], *arguments: object) -> None:
     """Do something on the side: whoever it is for may have gone, and nobody else minds."""
     try:
-        await work
-    except (MCPError, Lost, Slow, Refused):
-        return
+        await act(*arguments)
+    except Exception as error:
+        log.debug("a message was not passed on: %r", error)
+
+
+async def finish(work: Coroutine[Any, Any, None]) -> None:
+    """Do something to its end, even if cancelled meanwhile: what is half closed would stay open."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait((task,))
+        raise
 
 
 def request(number: int, method: str, params: Mapping[str, Any]) -> bytes:

@@ -34,8 +34,9 @@ async def read(name: str, link: Link, timeout: float) -> Listing:
     Raises:
         MCPError, Lost, Slow, Refused: it could not be asked for its tools.
     """
-    capabilities = cast("Raw", link.greeting.get("capabilities") or {})
-    tools = await _tools(name, link, timeout)
+    said: Any = link.greeting.get("capabilities")
+    capabilities = cast("Raw", said) if isinstance(said, dict) else {}
+    tools = await _tools(name, link, timeout, capabilities)
     prompts = await _optional(name, link, "prompts", "prompts/list", timeout, capabilities)
     resources = await _optional(name, link, "resources", "resources/list", timeout, capabilities)
     templates = await _optional(
@@ -46,11 +47,11 @@ async def read(name: str, link: Link, timeout: float) -> Listing:
     )
 
 
-async def _tools(name: str, link: Link, timeout: float) -> tuple[Raw, ...]:
+async def _tools(name: str, link: Link, timeout: float, capabilities: Raw) -> tuple[Raw, ...]:
     try:
         return await _pages(name, link, "tools", "tools/list", timeout)
     except MCPError as error:
-        if error.code == _METHOD_NOT_FOUND and "tools" not in (link.greeting.get("capabilities") or {}):
+        if error.code == _METHOD_NOT_FOUND and "tools" not in capabilities:
             return ()
         raise
 
@@ -75,7 +76,8 @@ async def _pages(name: str, link: Link, key: str, method: str, timeout: float) -
     for _ in range(MAX_PAGES):
         page = await link.request(method, {} if cursor is None else {"cursor": cursor}, timeout)
         entries: Any = page.get(key)
-        found += (entry for entry in entries or () if isinstance(entry, dict))
+        if isinstance(entries, list):
+            found += (entry for entry in cast("list[Any]", entries) if isinstance(entry, dict))
         cursor = page.get("nextCursor")
         if not isinstance(cursor, str):
             return tuple(found)

@@ -6,7 +6,7 @@ https://spec.openapis.org/oas/v3.1.0
 
 import asyncio
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -23,6 +23,7 @@ from nexus.mcp.web import Web
 _METHODS = ("get", "put", "post", "delete", "patch", "head", "options")
 _REF = "#/components/schemas/"
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_-]+")
+_YAML = re.compile(rb"""^(["']?)(openapi|swagger)\1\s*:""", re.MULTILINE)
 _READING = ("get", "head", "options")
 
 
@@ -41,12 +42,12 @@ class Operation:
 class Api:
     """A link to an API; there is no connection to lose, every call stands for itself."""
 
-    def __init__(self, web: Web, base_url: str, document: Raw) -> None:
+    def __init__(self, web: Web, base_url: str, found: Iterable[Operation]) -> None:
         self.greeting: Raw = {"capabilities": {"tools": {}}}
         self.gone = asyncio.Event()
         self._web = web
         self._base = base_url.rstrip("/")
-        self._operations = {one.tool["name"]: one for one in operations(document)}
+        self._operations = {one.tool["name"]: one for one in found}
 
     async def request(
         self,
@@ -101,7 +102,10 @@ async def read(web: Web, where: str, base_url: str) -> Api:
         if not web.owns(where):
             raise Lost("its document is of another origin than base_url", sent=False)
         answer = await web.ask(b"GET", where, [("accept", "application/json")])
-        text = await answer.read(MAX_MESSAGE)
+        try:
+            text = await answer.read(MAX_MESSAGE)
+        except Failed as error:
+            raise Lost(str(error), sent=False) from error
         if answer.status != 200:
             raise Lost(f"its document answered with HTTP status {answer.status}", sent=False)
     else:
@@ -109,13 +113,19 @@ async def read(web: Web, where: str, base_url: str) -> Api:
             text = await asyncio.to_thread(Path(where).read_bytes)
         except OSError as error:
             raise Lost(f"its document cannot be read: {error.strerror}", sent=False) from None
+    return Api(web, base_url, await asyncio.to_thread(_read, text))  # a large one would hold everybody up
+
+
+def _read(text: bytes) -> list[Operation]:
     try:
         document: Any = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError):
+        if _YAML.search(text[:4096]):
+            raise Lost("its document is YAML, convert it to JSON", sent=False) from None
         raise Lost("its document is not JSON", sent=False) from None
     if not isinstance(document, dict) or not str(cast("Raw", document).get("openapi")).startswith("3."):
         raise Lost("its document is not one of OpenAPI 3", sent=False)
-    return Api(web, base_url, cast("Raw", document))
+    return list(operations(cast("Raw", document)))
 
 
 def operations(document: Raw) -> Iterator[Operation]:

@@ -7,8 +7,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
+from mcp.shared.exceptions import MCPError
+from mcp_types import INTERNAL_ERROR
+
 from nexus.config.mcp import HttpServer, McpConfig, McpServer
 from nexus.mcp.caller import Caller
+from nexus.mcp.changes import Signal
 from nexus.mcp.connect import Dialer
 from nexus.mcp.link import Peer, Raw
 from nexus.mcp.listing import Listing
@@ -44,12 +48,15 @@ class Pool:
     wall: Callable[[], float] = time.time
     shared: dict[str, Upstream] = field(init=False)
     """Servers whose connection all clients use."""
+    signal: Signal = field(default_factory=Signal, init=False)
+    """Wakes who wants to know what changes."""
     _dialers: dict[str, Dialer] = field(init=False)
     _forwarding: tuple[str, ...] = field(init=False)
     _leases: dict[str, _Lease] = field(default_factory=dict[str, _Lease], init=False)
     _sessions: dict[str, _Lease] = field(default_factory=dict[str, _Lease], init=False)
     _closing: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]], init=False)
     _sweeper: asyncio.Task[None] | None = field(default=None, init=False)
+    _closed: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         config = self.config
@@ -71,6 +78,7 @@ class Pool:
 
     async def close(self) -> None:
         """End every connection and process."""
+        self._closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()
         for key in tuple(self._leases):
@@ -79,9 +87,13 @@ class Pool:
             self._end(self._sessions.pop(key))
         await asyncio.gather(*(upstream.close() for upstream in self.shared.values()), *self._closing)
 
+    def owner(self, caller: Caller) -> str | None:
+        """Name the caller whose own connections these are; `None` where it only uses those all clients share."""
+        return caller.key if self._forwarding else None
+
     async def of(self, caller: Caller) -> Mapping[str, Upstream]:
         """Give the servers there are for a caller, by name: the shared ones and, for its token, its own."""
-        if not self._forwarding or (key := caller.key) is None:
+        if (key := self.owner(caller)) is None or self._closed:
             return self.shared
         lease = self._leases.get(key)
         if lease is None or lease.over(self.clock(), self.wall(), self.config.downstream_cache.idle_timeout):
@@ -101,6 +113,8 @@ class Pool:
         lease.used = self.clock()
         upstream = lease.upstreams.get(server)
         if upstream is None:
+            if self._closed:
+                raise MCPError(INTERNAL_ERROR, "The gateway is shutting down")
             upstream = self._upstream(server, caller.token, capabilities, peer)
             lease.upstreams[server] = upstream
             upstream.start()
@@ -134,6 +148,7 @@ class Pool:
             capabilities=capabilities,
             peer=peer,
             on_up=on_up,
+            on_change=self.signal.change if peer is None else None,
         )
 
     def _lease(self, key: str, caller: Caller) -> _Lease:
@@ -151,6 +166,7 @@ class Pool:
 
     def _end(self, lease: _Lease) -> None:
         task = asyncio.create_task(_close(lease))
+        self.signal.change()
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 

@@ -1,19 +1,20 @@
 """What a client may ask, method by method: one verb each, results of servers given back as they came."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 from mcp.shared.exceptions import MCPError
-from mcp.shared.inbound import find_invalid_x_mcp_header, mcp_param_headers, x_mcp_header_map
 from mcp_types import INVALID_PARAMS, METHOD_NOT_FOUND
 
-from nexus.config.mcp import StdioServer
+from nexus.config.mcp import ChildServer
 from nexus.mcp import shown
 from nexus.mcp.caller import Caller
+from nexus.mcp.changes import Changes, Lists
 from nexus.mcp.client import Client
 from nexus.mcp.index import LIMIT
 from nexus.mcp.link import Envelope, Raw, encode
+from nexus.mcp.parameters import repeated
 from nexus.mcp.pool import Pool
 from nexus.mcp.toolbox import Entry, Toolbox
 from nexus.mcp.upstream import Upstream
@@ -85,9 +86,29 @@ class Service:
             "instructions": shown.instructions(shape.servers, shape.mode),
         }
 
+    @property
+    def listened(self) -> Sequence[str]:
+        """Name the lists that may change: `search` and `execute` alone never do."""
+        return ("prompts", "resources", "tools")[: 2 if self._view.shape.mode == "search" else 3]
+
     def info(self) -> Raw:
         """Name the endpoint."""
         return shown.info(self._view.shape.servers)
+
+    def changes(self, client: Client) -> Changes:
+        """Follow the lists a client sees."""
+
+        async def lists() -> Lists:
+            toolbox = await self._view.toolbox(client.caller)
+            found: dict[str, list[object]] = {
+                "prompts": list(toolbox.prompts.values()),
+                "resources": [*toolbox.resources.values(), *toolbox.templates],
+            }
+            if self._view.shape.mode != "search":
+                found["tools"] = list(toolbox.direct.items())
+            return found
+
+        return Changes(lists, self._pool.signal, client.caller.expires)
 
     async def handle(self, method: str, params: Raw, client: Client) -> Raw:
         """Answer one request.
@@ -102,13 +123,16 @@ class Service:
             return await verb(client, params)
 
     async def _capabilities(self, client: Client) -> Raw:
-        found: Raw = {"prompts": {}, "resources": {}, "tools": {}}
+        found: dict[str, Raw] = {"prompts": {}, "resources": {}, "tools": {}}
+        if self._sessions or client.modern:
+            for name in self.listened:
+                found[name]["listChanged"] = True
         if self._sessions and not client.modern:
             theirs = (await self._view.toolbox(client.caller)).capabilities.values()
             if any("logging" in one for one in theirs):
                 found["logging"] = {}
             if any(cast("Raw", one.get("resources") or {}).get("subscribe") for one in theirs):
-                found["resources"] = {"subscribe": True}
+                found["resources"]["subscribe"] = True
         if self._view.shape.mode != "search":
             theirs = (await self._view.toolbox(client.caller)).capabilities.values()
             if any("completions" in one for one in theirs):
@@ -164,18 +188,25 @@ class Service:
         )
 
     async def _note(self, client: Client, servers: set[str]) -> str | None:
-        """Warn of servers whose tools are listed as they last were."""
+        """Warn of servers whose tools are listed as they last were, and of those whose tools are not known yet."""
         upstreams = await self._view.upstreams(client.caller)
         down = sorted(name for name in servers if name in upstreams and upstreams[name].trouble is not None)
-        if not down:
-            return None
-        return (
-            f"Not available at the moment: {', '.join(down)}. Tools of theirs may fail until they are back."
-        )
+        starting = await self._view.starting(client.caller)
+        notes: list[str] = []
+        if down:
+            text = "Tools of theirs may fail until they are back."
+            notes.append(f"Not available at the moment: {', '.join(down)}. {text}")
+        if starting:
+            text = "Their tools are not known yet; search again in a moment."
+            notes.append(f"Still starting: {', '.join(starting)}. {text}")
+        return " ".join(notes) or None
 
     async def _execute(self, client: Client, name: str, arguments: object, params: Raw) -> Raw:
         toolbox = await self._view.toolbox(client.caller)
         tool = toolbox.find(name)
+        if tool is None and await self._view.arrived(client.caller, name):
+            toolbox = await self._view.toolbox(client.caller)
+            tool = toolbox.find(name)
         if tool is None:  # unknown or forbidden: a client cannot tell
             raise MCPError(METHOD_NOT_FOUND, "tools/call")
         if (seen := observed.current()) is not None:
@@ -187,7 +218,7 @@ class Service:
             del call["arguments"]
         # a client that knows the tool repeats its arguments in headers itself
         known = name in toolbox.direct and params.get("name") == name
-        headers = None if known else _headers(tool.raw, arguments)
+        headers = None if known else repeated(tool.raw, arguments)
         with observation.span("downstream:execute"):
             return await self._ask(client, tool.server, "tools/call", call, headers)
 
@@ -206,13 +237,13 @@ class Service:
             return await upstream.call(method, params, client.peer, envelope)
 
     def _transport(self, server: str) -> str:
-        return "stdio" if isinstance(self._pool.config.servers[server], StdioServer) else "http"
+        return "stdio" if isinstance(self._pool.config.servers[server], ChildServer) else "http"
 
     async def _upstream(self, client: Client, server: str) -> Upstream:
         """Give the connection a client's requests go by: within a session one of its own."""
         if client.session is not None:
             capabilities = client.capabilities or {}
-            return self._pool.owned(client.session, client.caller, server, capabilities, client.peer)
+            return self._pool.owned(client.session, client.caller, server, capabilities, client.standing)
         upstream = (await self._view.upstreams(client.caller)).get(server)
         if upstream is None:
             raise MCPError(METHOD_NOT_FOUND, "tools/call")
@@ -292,19 +323,6 @@ class Service:
             *(self._ask(client, server, "logging/setLevel", _plain(params)) for server in talkative)
         )
         return {}
-
-
-def _headers(tool: Raw, arguments: object) -> Mapping[str, str]:
-    """Repeat the arguments in headers that a tool wants to see there."""
-    if not isinstance(arguments, dict) or b"x-mcp-header" not in encode(tool):
-        return {}
-    schema: Any = tool.get("inputSchema")
-    if find_invalid_x_mcp_header(schema) is not None:
-        return {}
-    declared = x_mcp_header_map(schema)
-    return {
-        name.lower(): value for name, value in mcp_param_headers(declared, cast("Raw", arguments)).items()
-    }
 
 
 def _prompt(toolbox: Toolbox, name: str, *, prefix: bool) -> Entry | None:

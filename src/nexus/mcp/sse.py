@@ -10,7 +10,7 @@ from urllib.parse import urljoin
 from nexus.http.client import Failed, Response
 from nexus.http.frames import Cutter, events, payload
 from nexus.mcp.link import MAX_MESSAGE, Lost
-from nexus.mcp.web import Web, refusal
+from nexus.mcp.web import Web, field, refusal
 
 
 class Events:
@@ -48,7 +48,10 @@ class Events:
         headers = [("content-type", "application/json"), ("accept", "application/json, text/event-stream")]
         answer = await self._web.ask(b"POST", url, headers, message)
         status = answer.status
-        await answer.read(MAX_MESSAGE)
+        try:
+            await answer.read(MAX_MESSAGE)
+        except Failed as error:
+            raise Lost(str(error), sent=True) from error
         if status >= 400:
             raise refusal(answer, session=True)
 
@@ -76,7 +79,7 @@ class Events:
 
     def _event(self, event: bytes, take: Callable[[bytes], None]) -> None:
         data = payload(event)
-        if b"event: endpoint" in event or b"event:endpoint" in event:
+        if field(event, b"event") == b"endpoint":
             url = urljoin(self._web.url, data.decode("latin-1"))
             if not self._endpoint.done():
                 if self._web.owns(url):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO
 
-from nexus.config.mcp import StderrFile, StdioServer
+from nexus.config.mcp import BuiltinServer, ChildServer, StderrFile, StdioServer
 from nexus.mcp.link import MAX_MESSAGE, Lost
 
 log = logging.getLogger(__name__)
@@ -39,6 +39,8 @@ class Child:
         """Write one line."""
         pipe = self._process.stdin
         assert pipe is not None
+        if pipe.transport.get_write_buffer_size() > MAX_MESSAGE:
+            raise Lost("it does not read its input", sent=False)
         try:
             pipe.write(message + b"\n")
             await pipe.drain()
@@ -67,21 +69,11 @@ class Child:
 
     async def close(self) -> None:
         """Close its input, then ask it to end, then end it; its whole process group."""
-        work = asyncio.ensure_future(self._close())
-        try:
-            await asyncio.shield(work)
-        except asyncio.CancelledError:
-            await work
-            raise
-
-    async def _close(self) -> None:
         if self._process.stdin is not None:
             self._process.stdin.close()
-        if await self._exited():
-            _signal(self._process.pid, signal.SIGTERM)  # what it left behind
-        else:
-            _signal(self._process.pid, signal.SIGTERM)
-            await self._exited()
+        await self._exited()
+        _signal(self._process.pid, signal.SIGTERM)  # it, or what it has left behind
+        await self._exited()
         await _group_end(self._process.pid)
         await self._exited()
         if self._stderr is not None:
@@ -106,7 +98,7 @@ class Child:
         return f"the process ended by signal {-code}" if code < 0 else f"the process ended with status {code}"
 
 
-async def start(name: str, server: StdioServer, environ: Mapping[str, str]) -> Child:
+async def start(name: str, server: StdioServer | BuiltinServer, environ: Mapping[str, str]) -> Child:
     """Start a server in a process group of its own.
 
     Raises:
@@ -131,11 +123,14 @@ async def start(name: str, server: StdioServer, environ: Mapping[str, str]) -> C
     return Child(name, process)
 
 
-_COMMON = ("HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER")
-"""Variables a process needs to find its way, none of them a secret."""
+_COMMON = (
+    *("HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER"),
+    "NEXUS_GATEWAY_URL",
+)
+"""Variables a process needs to find its way, also to us; none of them a secret."""
 
 
-def _stderr(server: StdioServer, files: contextlib.ExitStack) -> int | IO[bytes] | None:
+def _stderr(server: ChildServer, files: contextlib.ExitStack) -> int | IO[bytes] | None:
     match server.stderr:
         case "null":
             return asyncio.subprocess.DEVNULL

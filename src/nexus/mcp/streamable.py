@@ -7,6 +7,7 @@ https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#stream
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
+from typing import Any, cast
 
 import msgspec
 from mcp.shared.exceptions import MCPError
@@ -32,7 +33,6 @@ from nexus.mcp.link import (
     OnNotice,
     Peer,
     Raw,
-    Refused,
     Slow,
     check_version,
     decode,
@@ -40,7 +40,7 @@ from nexus.mcp.link import (
     notification,
     request,
 )
-from nexus.mcp.web import Web, refusal
+from nexus.mcp.web import Web, field, refusal
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +58,10 @@ _RESUMPTIONS = 5
 _RETRY = 1.0
 _MAX_RETRY = 30.0
 _BYE = 2.0
+_LASTING = 5.0
+"""Seconds a stream has to last; one that is over sooner is opened again more slowly each time."""
+_LISTEN = "subscriptions/listen"
+_NEWS = {"toolsListChanged": True, "promptsListChanged": True, "resourcesListChanged": True}
 
 
 class Streamable:
@@ -89,10 +93,10 @@ class Streamable:
             self._own = _OWN
             self._modern = True
             self.greeting = await self.request("server/discover", {}, timeout)
-            return
-        self._version = check_version(self.greeting)
-        await self.notify("notifications/initialized", {})
-        if self._session is not None:
+        else:
+            self._version = check_version(self.greeting)
+            await self.notify("notifications/initialized", {})
+        if self._session is not None or _announces(self.greeting):
             self._listener = asyncio.create_task(self._listen(), name=f"mcp {self._name}")
 
     async def request(
@@ -203,8 +207,8 @@ class Streamable:
         last, retry = b"", _RETRY
         for _ in range(_RESUMPTIONS):
             async for event in _events(answer):
-                last = _field(event, b"id") or last
-                retry = _seconds(_field(event, b"retry"), retry)
+                last = field(event, b"id") or last
+                retry = _seconds(field(event, b"retry"), retry)
                 self._event(event, call)
                 if call.answer.done():
                     return
@@ -244,33 +248,63 @@ class Streamable:
         return Expired()
 
     def _give_up(self, number: int, method: str, reason: str) -> None:
-        if method != "initialize" and self._version is not None:
-            self._calls.side(self.notify("notifications/cancelled", {"requestId": number, "reason": reason}))
+        if method != "initialize" and self._version is not None and not self.gone.is_set():
+            cancelled = {"requestId": number, "reason": reason}
+            self._calls.side(self.notify, "notifications/cancelled", cancelled)
 
     async def _listen(self) -> None:
-        """Hear what belongs to no call, for as long as the session lasts."""
-        last, retry, failures = b"", _RETRY, 0
-        while failures < _RESUMPTIONS:
+        """Hear what belongs to no call, for as long as the connection lasts."""
+        last, retry, quick, unreachable = b"", _RETRY, 0, 0
+        clock = asyncio.get_running_loop().time
+        while unreachable < _RESUMPTIONS:
+            since = clock()
+            try:
+                answer = await self._news(last)
+            except (Lost, Slow):
+                unreachable += 1
+                await asyncio.sleep(retry)
+                continue
+            unreachable = 0
+            if answer.status < 500 and not _streams(answer):
+                answer.close()
+                if answer.status == 404 and self._session is not None:
+                    self.gone.set()
+                return
+            async for event in _events(answer):
+                last = field(event, b"id") or last
+                retry = _seconds(field(event, b"retry"), retry)
+                self._event(event, None)
+            quick = 0 if clock() - since > _LASTING else quick + 1
+            await asyncio.sleep(min(retry * 2**quick, _MAX_RETRY))
+            if not last:  # what was said meanwhile is not repeated
+                self._calls.on_notice("notifications/tools/list_changed", {})
+        self.gone.set()
+
+    async def _news(self, last: bytes) -> Response:
+        """Open the stream of what belongs to no call."""
+        if self._own is None:
             headers = [("accept", "text/event-stream"), *self._headers()[2:]]
             if last:
                 headers.append(("last-event-id", last.decode("latin-1")))
-            try:
-                answer = await self._web.ask(b"GET", self._web.url, headers)
-                if answer.status != 200:
-                    answer.close()
-                    if answer.status == 404:
-                        self.gone.set()
-                    return
-                async for event in _events(answer):
-                    failures = 0
-                    last = _field(event, b"id") or last
-                    retry = _seconds(_field(event, b"retry"), retry)
-                    self._event(event, None)
-            except (Lost, Slow, Refused):
-                pass
-            failures += 1
-            await asyncio.sleep(retry)
-        self.gone.set()
+            return await self._web.ask(b"GET", self._web.url, headers)
+        call, params = self._calls.begin(None, {"notifications": _NEWS, "_meta": self._own.meta})
+        self._calls.end(call)  # its answer is the end of the stream
+        headers = _modern_headers(_LISTEN, params, self._own)
+        return await self._web.ask(b"POST", self._web.url, headers, request(call.number, _LISTEN, params))
+
+
+def _streams(answer: Response) -> bool:
+    kind = answer.header(b"content-type") or b""
+    return answer.status == 200 and kind.lower().startswith(b"text/event-stream")
+
+
+def _announces(greeting: Raw) -> bool:
+    """Tell whether a server says that it tells when its lists change."""
+    capabilities: Any = greeting.get("capabilities")
+    return isinstance(capabilities, dict) and any(
+        isinstance(one, dict) and bool(cast("Raw", one).get("listChanged"))
+        for one in cast("Raw", capabilities).values()
+    )
 
 
 async def _events(answer: Response) -> AsyncGenerator[bytes]:
@@ -299,13 +333,6 @@ def _message(data: bytes) -> Message | None:
         return decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
-
-
-def _field(event: bytes, name: bytes) -> bytes:
-    for line in event.splitlines():
-        if line.startswith(name + b":"):
-            return line[len(name) + 1 :].strip()
-    return b""
 
 
 def _seconds(milliseconds: bytes, otherwise: float) -> float:

@@ -68,7 +68,7 @@ class Toolbox:
                 for server, listing in open_servers.items()
                 for raw in listing.templates
             ),
-            {shorten(name) if prefix else one.name: one for name, one in tools.items()},
+            {shorten(name if prefix else one.name): one for name, one in tools.items()},
             {server: listing.capabilities or {} for server, listing in open_servers.items()},
         )
 

@@ -12,11 +12,13 @@ from mcp_types import INTERNAL_ERROR
 
 from nexus.mcp import listing
 from nexus.mcp.connect import For
-from nexus.mcp.link import Envelope, Link, Lost, Peer, Raw, Refused, Slow
+from nexus.mcp.link import Envelope, Link, Lost, Peer, Raw, Refused, Slow, finish
 from nexus.mcp.listing import Listing
 
 log = logging.getLogger(__name__)
 
+_STEADY = 30.0
+"""Seconds after which a connection that ends has been of use; so has one that answered a call. Others are made more slowly."""
 _FIRST_DELAY = 1.0
 _MAX_DELAY = 60.0
 _REFUSED = 30.0
@@ -59,6 +61,7 @@ class Upstream:
         capabilities: Raw | None = None,
         peer: Peer | None = None,
         on_up: Callable[[Listing], None] | None = None,
+        on_change: Callable[[], None] | None = None,
     ) -> None:
         self.name = dialer.name
         self.listing: Listing | None = None
@@ -74,9 +77,15 @@ class Upstream:
         self._request_timeout = request_timeout
         self._for = For(self._notice, token, capabilities, peer)
         self._on_up = on_up
+        self._on_change = on_change
+        self._answered = False
+        """Whether the connection has answered a call."""
         self._link: Link | None = None
         self._up = asyncio.Event()
         self._wake = asyncio.Event()
+        """Set when there is something to do about the connection."""
+        self._wanted = asyncio.Event()
+        """Set when a call waits for it."""
         self._stale = False
         self._task: asyncio.Task[None] | None = None
 
@@ -115,10 +124,13 @@ class Upstream:
     async def _once(self, method: str, params: Raw, peer: Peer | None, envelope: Envelope | None) -> Raw:
         link = await self._linked()
         try:
-            return await link.request(method, params, self._request_timeout, peer, envelope)
+            result = await link.request(method, params, self._request_timeout, peer, envelope)
         except Lost as error:
-            self._drop(link, str(error))
+            if not error.sent:  # one call that went wrong says nothing about the others on the connection
+                self._drop(link, str(error))
             raise
+        self._answered = True
+        return result
 
     async def _again(self, method: str, params: Raw, peer: Peer | None, envelope: Envelope | None) -> Raw:
         try:
@@ -130,15 +142,14 @@ class Upstream:
         return MCPError(INTERNAL_ERROR, f"MCP server '{self.name}': {why}")
 
     async def _linked(self) -> Link:
-        if self._link is None:
-            self._wake.set()
-            try:
-                async with asyncio.timeout(_PATIENCE):
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                while (link := self._link) is None:  # it may go as soon as it has come
+                    self._wanted.set()
                     await self._up.wait()
-            except TimeoutError:
-                raise self._failure(f"not available: {self.trouble}") from None
-        assert self._link is not None
-        return self._link
+        except TimeoutError:
+            raise self._failure(f"not available: {self.trouble}") from None
+        return link
 
     def _drop(self, link: Link, why: str) -> None:
         """Let the task replace a link that does not work; another may have come already."""
@@ -153,22 +164,32 @@ class Upstream:
             self._stale = True
             self._wake.set()
 
+    def _has(self, found: Listing) -> None:
+        self.listing = found
+        if self._on_change is not None:
+            self._on_change()
+
     async def _live(self) -> None:
         """Connect, and connect again, for ever."""
         delay = _FIRST_DELAY
+        clock = asyncio.get_running_loop().time
         while True:
             try:
                 link = await self._come_up()
-            except (Lost, Slow, Refused, MCPError, TimeoutError) as error:
+            except Exception as error:  # whatever a server answers, this task has to go on
                 self._failed(error)
                 delay = await self._rest(delay, refused=isinstance(error, Refused))
                 continue
-            delay = _FIRST_DELAY
+            since = clock()
             try:
                 await self._stay(link)
             finally:
                 self._drop(link, self.trouble or "the connection ended")
-                await link.close()
+                await finish(link.close())
+            if self._answered or clock() - since >= _STEADY:
+                delay = _FIRST_DELAY
+            else:
+                delay = await self._rest(delay, refused=False)
 
     async def _come_up(self) -> Link:
         """Connect and read the lists, in bounded time."""
@@ -178,9 +199,10 @@ class Upstream:
                 self._stale = False
                 found = await listing.read(self.name, link, self._startup_timeout)
             except BaseException:
-                await link.close()
+                await finish(link.close())
                 raise
-        self.listing = found
+        self._answered = False
+        self._wanted.clear()
         if self.trouble is not None:
             log.info("MCP server %s is up: %d tools", self.name, len(found.tools))
             if self._on_up is not None:
@@ -189,14 +211,18 @@ class Upstream:
         self._link = link
         self._up.set()
         self.settled.set()
+        self._has(found)
         return link
 
-    def _failed(self, error: BaseException) -> None:
-        why = (
-            f"not up within {self._startup_timeout:g} seconds"
-            if isinstance(error, TimeoutError)
-            else str(error)
-        )
+    def _failed(self, error: Exception) -> None:
+        match error:
+            case Lost() | Slow() | Refused() | MCPError():
+                why = str(error)
+            case TimeoutError():
+                why = f"not up within {self._startup_timeout:g} seconds"
+            case _:
+                why = "what it answers cannot be read"
+                log.debug("MCP server %s", self.name, exc_info=error)
         if why != self.trouble:
             log.error("MCP server %s does not work: %s", self.name, why)
         self.trouble = why
@@ -205,43 +231,48 @@ class Upstream:
     async def _rest(self, delay: float, *, refused: bool) -> float:
         """Wait before the next try, each time longer; a call may cut the first waits short, not the long ones."""
         seconds = max(delay, _REFUSED) if refused else delay * random.uniform(0.8, 1.2)
-        self._wake.clear()
         if seconds > _PATIENCE:
             await asyncio.sleep(seconds)
         else:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
-                    await self._wake.wait()
+                    await self._wanted.wait()
+        self._wanted.clear()
         return min(delay * 2, _MAX_DELAY)
 
     async def _stay(self, link: Link) -> None:
         """Watch a link until it is of no use; read the lists again when they have changed."""
-        gone = asyncio.create_task(link.gone.wait())
+        gone = asyncio.create_task(self._wake_with(link.gone))
         try:
             while self._link is link and not link.gone.is_set():
-                self._wake.clear()
-                wake = asyncio.create_task(self._wake.wait())
-                await asyncio.wait((gone, wake), return_when=asyncio.FIRST_COMPLETED)
-                wake.cancel()
-                if self._stale and self._link is link and not link.gone.is_set():
+                if self._stale:
                     await asyncio.sleep(_DEBOUNCE)
                     await self._read_again(link)
+                    continue
+                self._wake.clear()
+                await self._wake.wait()
         finally:
             gone.cancel()
         if self._link is link:
             self._drop(link, "the connection ended")
             log.warning("MCP server %s: the connection ended, connecting again", self.name)
 
+    async def _wake_with(self, event: asyncio.Event) -> None:
+        await event.wait()
+        self._wake.set()
+
     async def _read_again(self, link: Link) -> None:
         self._stale = False
         try:
             async with asyncio.timeout(self._startup_timeout):
-                self.listing = await listing.read(self.name, link, self._startup_timeout)
+                found = await listing.read(self.name, link, self._startup_timeout)
         except Lost as error:
             self._drop(link, str(error))
-        except (Slow, Refused, MCPError, TimeoutError) as error:
+        except Exception as error:
             log.warning(
                 "MCP server %s: its changed lists could not be read (%s), the old ones are kept",
                 self.name,
-                error,
+                error or "not in time",
             )
+        else:
+            self._has(found)

@@ -88,6 +88,14 @@ def refusal(answer: client.Response, *, session: bool) -> Exception:
     return Lost(f"it answered with HTTP status {answer.status}", sent=True)
 
 
+def field(event: bytes, name: bytes) -> bytes:
+    """Read a field of a server-sent event; `b""` without it."""
+    for line in event.splitlines():
+        if line.startswith(name + b":"):
+            return line[len(name) + 1 :].strip()
+    return b""
+
+
 def _headers(token: str | None, rules: Sequence[InsertRule]) -> bytes:
     """Write what is sent with every request; a rule replaces what stood there under its name."""
     lines = {"user-agent": f"nexus/{__version__}", "accept-encoding": "identity"}

@@ -24,28 +24,31 @@ class Hold:
     Settling waits for nothing and cannot be cancelled; the second time it does nothing.
     """
 
-    __slots__ = ("_book", "_input", "_output", "measured")
+    __slots__ = ("_at", "_book", "_charges", "measured")
 
-    def __init__(self, input: Charge | None, output: Charge | None, book: Book) -> None:
-        self._input = input
-        self._output = output
+    def __init__(self, charges: Sequence[Charge], at: int, book: Book) -> None:
+        self._charges = charges
+        """Of the input, and of the output where that is limited."""
+        self._at = at
         self._book = book
-        self.measured = output is not None
+        self.measured = len(charges) > 1
         """Whether `settle` wants to know what the model has written; where not, nobody needs to count."""
 
     def settle(self, output: int) -> None:
         """Book what the model has written in place of what was held for it."""
-        held, self._input, self._output = self._output, None, None
-        if held is not None and output != held.amount:
+        held, self._charges = self._charges, ()
+        if len(held) > 1 and output != held[1].amount:
             # more is booked in the slot that runs now, limit or not; less is given back where it was taken
-            self._book([msgspec.structs.replace(held, amount=output - held.amount)])
+            self._book([self._changed(held[1], output - held[1].amount)])
 
     def cancel(self) -> None:
         """Give everything back: the provider has done no work."""
-        held = [charge for charge in (self._input, self._output) if charge is not None]
-        self._input = self._output = None
+        held, self._charges = self._charges, ()
         if held:
-            self._book([msgspec.structs.replace(charge, amount=-charge.amount) for charge in held])
+            self._book([self._changed(charge, -charge.amount) for charge in held])
+
+    def _changed(self, charge: Charge, amount: int) -> Charge:
+        return msgspec.structs.replace(charge, amount=amount, at=self._at)
 
     def __enter__(self) -> Self:
         return self
@@ -61,5 +64,5 @@ class Hold:
 def _nothing(_: Sequence[Charge]) -> None: ...
 
 
-FREE = Hold(None, None, _nothing)
+FREE = Hold((), 0, _nothing)
 """The hold of a request that no limit is counted for."""

@@ -4,7 +4,7 @@ import asyncio
 import functools
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import IPv6Address
 from typing import Literal
 from urllib.parse import quote
@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 OnError = Literal["allow", "deny"]
 FAILURES = 10
 """Refused tokens an address may send for each request it may make; they are counted apart."""
+_KEPT, _SHORT = 4096, 256
 _INPUT, _OUTPUT = ":in", ":out"
 _KINDS = ("input_tokens", "output_tokens")
 _REQUESTS = ("requests", "requests")
@@ -43,6 +44,14 @@ class Estimate(msgspec.Struct, frozen=True):
     input: int
     output: int
     """What the model may write at most."""
+
+
+class Budget(msgspec.Struct, frozen=True):
+    """The tokens of one model that one client may use, and the keys they are counted by."""
+
+    quota: Quota
+    input: str
+    output: str
 
 
 class Left(msgspec.Struct, frozen=True):
@@ -82,6 +91,9 @@ class Limiter:
             if limits.enabled and server.rate_limits is not None
         }
         self._booking: set[asyncio.Task[None]] = set()
+        # who comes once comes again: what does not change between two requests is made once
+        self._kept_budget = functools.lru_cache(_KEPT)(self._budget)
+        self._kept_requests = functools.lru_cache(_KEPT)(self._requests)
 
     @property
     def limits_requests(self) -> bool:
@@ -113,10 +125,7 @@ class Limiter:
             RateLimited: there is no room for it.
             StoreFailed: nobody can tell, and then none passes.
         """
-        charges = [] if self._all is None else [self._all]
-        if self._per_ip is not None:
-            charges.append(_of(self._per_ip, address))
-        await self._take(charges, _REQUESTS)
+        await self._take(self._kept_requests(address), _REQUESTS)
 
     async def failed(self, address: str) -> None:
         """Count a token that was refused.
@@ -148,28 +157,22 @@ class Limiter:
         except StoreFailed as error:
             raise NotReady(_AWAY) from error
 
-    async def reserve(
-        self,
-        identity: Identity | None,
-        provider: str,
-        model: str,
-        estimate: Callable[[], Awaitable[Estimate]],
-    ) -> Hold:
-        """Hold the tokens a request will use; `model` as the client calls it, without its provider.
+    def budget(self, identity: Identity, provider: str, model: str) -> Budget | None:
+        """Find what a client may use of a model, as it is called without its provider; None if it is not limited."""
+        # what is kept must not be as long as a client likes
+        find = self._kept_budget if len(identity.client) + len(model) < _SHORT else self._budget
+        return find(identity, provider, model)
+
+    async def reserve(self, budget: Budget, wanted: Estimate) -> Hold:
+        """Hold the tokens a request will use.
 
         Raises:
             RateLimited: there is no room for them.
             NotReady: nobody can tell, and that is configured to refuse.
         """
-        quota = None
-        if identity is not None and self._quotas:
-            quota = self._quotas.find(provider, model, identity.group)
-        if identity is None or quota is None:
-            return FREE
-        wanted = await estimate()
-        if wanted.input > quota.input:
+        if wanted.input > budget.quota.input:
             raise RateLimited(_NEVER)
-        charges = _charges(identity, provider, model, quota, wanted)
+        charges = _charges(budget, wanted)
         try:
             decision = await self._store.charge(charges)
         except StoreFailed as error:
@@ -180,8 +183,7 @@ class Limiter:
             noted.note(_KINDS, charges, decision)
         if decision.refused is not None:
             raise RateLimited(_LATER)
-        held = [msgspec.structs.replace(charge, at=decision.at) for charge in charges]
-        return Hold(held[0], held[1] if len(held) > 1 else None, self._book)
+        return Hold(charges, decision.at, self._book)
 
     async def left(self, identity: Identity, models: Iterable[tuple[str, str]]) -> list[Left]:
         """Give what is left to a client of each limited one among some models, named by provider and model.
@@ -190,10 +192,10 @@ class Limiter:
             NotReady: nobody can tell.
         """
         found = [
-            (provider, model, quota, charge)
+            (provider, model, budget.quota, charge)
             for provider, model in models
-            if (quota := self._quotas.find(provider, model, identity.group)) is not None
-            for charge in _charges(identity, provider, model, quota, Estimate(0, 0))
+            if (budget := self._budget(identity, provider, model)) is not None
+            for charge in _charges(budget, Estimate(0, 0))
         ]
         if not found:
             return []
@@ -212,6 +214,15 @@ class Limiter:
             )
             for (provider, model, quota, charge), used in zip(found, decision.used, strict=True)
         ]
+
+    def _requests(self, address: str) -> tuple[Charge, ...]:
+        """Charge a request to everybody and to its address."""
+        own = self._per_ip and _of(self._per_ip, address)
+        return tuple(charge for charge in (self._all, own) if charge is not None)
+
+    def _budget(self, identity: Identity, provider: str, model: str) -> Budget | None:
+        quota = self._quotas.find(provider, model, identity.group)
+        return None if quota is None else Budget(quota, *_keys(identity.client, provider, model, quota))
 
     async def _take(self, charges: Sequence[Charge], resources: Sequence[str] = ()) -> None:
         if not charges:
@@ -278,24 +289,23 @@ def _of(charge: Charge, address: str) -> Charge:
     return msgspec.structs.replace(charge, key=f"{charge.key}:{address}")
 
 
-def _charges(
-    identity: Identity, provider: str, model: str, quota: Quota, wanted: Estimate
-) -> tuple[Charge, ...]:
-    """Charge a client's tokens. The group is part of the key only where it has a limit of its own.
-
-    Else whoever may name a group would begin anew with each. What is in braces stays on one node of a cluster.
-    """
-    keys = _keys(identity.client, quota.group, provider, model, quota.window.slot * quota.window.span)
-    input = Charge(keys[0], quota.window, quota.input, wanted.input)
+def _charges(budget: Budget, wanted: Estimate) -> tuple[Charge, ...]:
+    """Charge the tokens of a request."""
+    quota = budget.quota
+    input = Charge(budget.input, quota.window, quota.input, wanted.input)
     if quota.output is None:
         return (input,)
     # what could be written may be more than the whole limit: then it is the only one that runs
-    return (input, Charge(keys[1], quota.window, quota.output, min(wanted.output, quota.output)))
+    return (input, Charge(budget.output, quota.window, quota.output, min(wanted.output, quota.output)))
 
 
-@functools.lru_cache(4096)
-def _keys(client: str, group: str, provider: str, model: str, interval: int) -> tuple[str, str]:
-    key = f"{{token:{_safe(client)}}}:{_safe(group)}:{_safe(provider)}:{_safe(model)}:{interval}"
+def _keys(client: str, provider: str, model: str, quota: Quota) -> tuple[str, str]:
+    """Name what is counted together. The group is part of it only where it has a limit of its own.
+
+    Else whoever may name a group would begin anew with each. What is in braces stays on one node of a cluster.
+    """
+    who, where = f"{{token:{_safe(client)}}}:{_safe(quota.group)}", f"{_safe(provider)}:{_safe(model)}"
+    key = f"{who}:{where}:{quota.window.slot * quota.window.span}"
     return key + _INPUT, key + _OUTPUT
 
 

@@ -16,19 +16,24 @@ def _milliseconds() -> int:
 class _Counter:
     """One limit: what its slots hold, oldest first, and their sum."""
 
-    __slots__ = ("slots", "total")
+    __slots__ = ("running", "slots", "total")
 
     def __init__(self) -> None:
+        self.running = 0
+        """The slot that is running."""
         self.slots: dict[int, int] = {}
         self.total = 0
 
-    def expire(self, first: int) -> None:
-        """Forget the slots before `first`."""
+    def advance(self, running: int, span: int) -> None:
+        """Let another slot run, and forget those that have left the window."""
+        self.running = running
+        first = running - span
         while self.slots and (oldest := next(iter(self.slots))) < first:
             self.total -= self.slots.pop(oldest)
 
-    def add(self, slot: int, amount: int) -> None:
-        """Take in the slot that is running."""
+    def take(self, amount: int) -> None:
+        """Book in the slot that is running."""
+        slot = self.running
         self.slots[slot] = self.slots.get(slot, 0) + amount
         self.total += amount
 
@@ -36,7 +41,8 @@ class _Counter:
         """Give back what was taken in a slot, if that still counts, and no more than is there."""
         held = min(amount, self.slots.get(slot, 0))
         if held:
-            self.add(slot, -held)
+            self.slots[slot] -= held
+            self.total -= held
 
 
 class MemoryStore:
@@ -63,55 +69,54 @@ class MemoryStore:
     def decide(self, charges: Sequence[Charge]) -> Decision:
         """Do the same at once."""
         now, before = self._clock(), self.count
-        counters = [self._counter(charge, now) for charge in charges]
         refused = None
-        for number, (charge, counter) in enumerate(zip(charges, counters, strict=True)):
-            if charge.at is None and counter.total + charge.amount > charge.limit:
-                refused = number
-                break
-        if refused is None:
-            for charge, counter in zip(charges, counters, strict=True):
-                _book(charge, counter, now)
+        found: list[tuple[Charge, _Counter]] = []
+        for charge in charges:
+            window, key = charge.window, charge.key
+            shelf = self._shelves.get(window)
+            counter = shelf.get(key) if shelf is not None else None
+            if shelf is None or counter is None:
+                counter = self._new(window, key)
+            else:
+                shelf.move_to_end(key)
+            if counter.running != (running := now // window.slot):
+                counter.advance(running, window.span)
+            if refused is None and counter.total + charge.amount > charge.limit and charge.at is None:
+                refused = len(found)
+            found.append((charge, counter))
+        used: list[int] = []
+        for charge, counter in found:
+            if refused is None and charge.amount > 0:
+                counter.take(charge.amount)
+            elif refused is None and charge.at is not None:
+                counter.give_back(charge.at // charge.window.slot, -charge.amount)
+            used.append(counter.total)
         if self.count != before:
-            for charge in charges:
-                self._tidy(charge.window, now)
-        return Decision(refused, now, [counter.total for counter in counters])
+            self._tidy(found, now)
+        return Decision(refused, now, used)
 
-    def _counter(self, charge: Charge, now: int) -> _Counter:
-        shelf = self._shelves.get(charge.window)
-        if shelf is None:
-            shelf = self._shelves[charge.window] = OrderedDict()
-        counter = shelf.get(charge.key)
-        if counter is None:
-            counter = shelf[charge.key] = _Counter()
-            self.count += 1
-        else:
-            shelf.move_to_end(charge.key)
-            counter.expire(_first(charge.window, now))
+    def _new(self, window: Window, key: str) -> _Counter:
+        counter = self._shelves.setdefault(window, OrderedDict())[key] = _Counter()
+        self.count += 1
         return counter
 
-    def _tidy(self, window: Window, now: int) -> None:
+    def _tidy(self, found: Sequence[tuple[Charge, _Counter]], now: int) -> None:
+        """Make room as others came; who only looked, or was refused, leaves nothing."""
+        for charge, counter in found:
+            if not counter.slots and self._shelves[charge.window].pop(charge.key, None) is not None:
+                self.count -= 1
+        for charge, _ in found:
+            self._trim(charge.window, now)
+
+    def _trim(self, window: Window, now: int) -> None:
         """Drop the longest unused of a shelf if it is at rest, twice as fast as others come, or if there are too many."""
-        shelf, first = self._shelves[window], _first(window, now)
+        shelf, first = self._shelves[window], now // window.slot - window.span
         for _ in range(2):
-            key, counter = next(iter(shelf.items()), (None, None))
-            if key is None or counter is None or (counter.slots and next(reversed(counter.slots)) >= first):
+            key, oldest = next(iter(shelf.items()), (None, None))
+            if key is None or oldest is None or (oldest.slots and next(reversed(oldest.slots)) >= first):
                 break
             del shelf[key]
             self.count -= 1
         if self.count > self._max_keys:
             max(self._shelves.values(), key=len).popitem(last=False)
             self.count -= 1
-
-
-def _first(window: Window, now: int) -> int:
-    """Give the oldest slot that counts."""
-    return now // window.slot - window.span
-
-
-def _book(charge: Charge, counter: _Counter, now: int) -> None:
-    slot = charge.window.slot
-    if charge.amount > 0:
-        counter.add(now // slot, charge.amount)
-    elif charge.amount < 0 and charge.at is not None:
-        counter.give_back(charge.at // slot, -charge.amount)

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from nexus.auth.jwt import Issuer, Verifier
 from nexus.config import Config
 from nexus.config.checks import LIMITS, READY
 from nexus.config.llm import ProviderConfig
@@ -34,12 +33,14 @@ from nexus.server.middleware.cors import cors
 from nexus.server.middleware.csrf import csrf
 from nexus.server.middleware.guard import guard
 from nexus.server.middleware.observe import observe
+from nexus.server.openapi import OpenApi
 from nexus.server.passthrough import PATH, Passthrough, Proxy, private_headers
 from nexus.server.wellknown import wellknown
 from nexus.telemetry import observation
 from nexus.telemetry.setup import Telemetry
 
 if TYPE_CHECKING:
+    from nexus.auth.jwt import Verifier
     from nexus.server.mcp import Mcp
 
 log = logging.getLogger(__name__)
@@ -58,10 +59,7 @@ class Gateway:
         """What limits in memory have counted; given on when a configuration is reloaded."""
         self.limiter = limiter(config, self.memory, self._watched)
         self.metering = Metering(self.limiter)
-        oauth = config.server.oauth
-        self.verifier = (
-            Verifier([Issuer.of(issuer) for issuer in (oauth, *oauth.issuers)]) if oauth is not None else None
-        )
+        self.verifier = _verifier(config)
         providers = config.llm.providers if config.llm.enabled else {}
         self.providers: list[Provider] = [PROVIDERS[one.type](name, one) for name, one in providers.items()]
         self.catalog = Catalog(
@@ -91,6 +89,7 @@ class Gateway:
             for gauge in self.gauges:
                 self.telemetry.metrics.show(gauge)
         await self.limiter.start()
+        await self.metering.start()
         if self.mcp is not None:
             await self.mcp.start()
         for provider in self.providers:
@@ -121,6 +120,8 @@ class Gateway:
             exact[server.health.path] = Health()
         if (scraped := scrapes(self.config)) is not None and scraped.listen is None:
             exact[scraped.path] = Exposition(self.telemetry)
+        if server.openapi.enabled:
+            exact[server.openapi.path] = self._guard(OpenApi(self.config))
         spoken = ((OPENAI, llm.protocols.openai), (ANTHROPIC, llm.protocols.anthropic))
         taken = {*exact, self.config.mcp.path, *(protocol.path for _, protocol in spoken)}
         routes = [
@@ -191,6 +192,8 @@ class Current:
 
 
 async def _retire(gateway: Gateway) -> None:
+    if gateway.mcp is not None:
+        gateway.mcp.leave()  # who waits for news asks the next one
     try:
         while gateway.active:
             await asyncio.sleep(0.2)
@@ -205,7 +208,17 @@ def _rules(config: Config, provider: ProviderConfig) -> Rules:
         forwards_keys=provider.forward_token,
         explicit_only=config.llm.require_explicit_models,
         strict=(provider.loss or config.llm.loss) == "strict",
+        cache_prompts=provider.cache_prompts,
     )
+
+
+def _verifier(config: Config) -> "Verifier | None":
+    oauth = config.server.oauth
+    if oauth is None:
+        return None
+    from nexus.auth.jwt import Issuer, Verifier  # their cryptography is worth loading where there are tokens
+
+    return Verifier([Issuer.of(issuer) for issuer in (oauth, *oauth.issuers)])
 
 
 def _mcp(config: Config, limiter: Limiter) -> "Mcp | None":

@@ -11,6 +11,11 @@ EXTENSION = "nexus.connection"
 GONE = "the client has gone"
 HEAD_TIMEOUT = 30.0
 """Seconds a client may take to send a request line and headers."""
+LAST_HEAD_TIMEOUT = 1.0
+"""As `HEAD_TIMEOUT`, where nobody else is let in any more: what a proxy has sent must have arrived by then."""
+LEAVING = "nexus.leaving"
+"""In the state of an application that is about to shut down, so that each request is the last of its connection: seconds that
+an idle connection, whose client has not been told, is kept."""
 
 _TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\nconnection: close\r\n"
@@ -70,6 +75,8 @@ class Connection(HttpToolsProtocol):
         if self._cork is not None:
             self._cork.head = True
             self.cycle.transport = self._cork  # type: ignore[assignment]  # a cycle only writes and closes
+        if LEAVING in self.app_state:
+            self.cycle.keep_alive = False
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._clock is not None:
@@ -80,6 +87,25 @@ class Connection(HttpToolsProtocol):
         if self._work is not None:
             self._work.cancel(GONE)
             self._work = None
+
+    def last(self) -> None:
+        """Make the request under way, if any, the last one where the client can still be told."""
+        if self.cycle is None:  # pyright: ignore[reportUnnecessaryComparison]  # until the first request
+            return
+        if not self.cycle.response_started:
+            self.cycle.keep_alive = False
+
+    def shutdown(self) -> None:
+        """Close if idle, else after the answer; wait for a request that is arriving or that a new client must be sending."""
+        if self._in_head:
+            if self._clock is not None:
+                self._clock.cancel()
+            self._clock = self.loop.call_later(LAST_HEAD_TIMEOUT, self.transport.close)
+        elif self.cycle.response_complete:
+            self.transport.close()
+        else:
+            self.last()
+            self.timeout_keep_alive = self.app_state[LEAVING]
 
     def watch(self, task: "asyncio.Task[Any] | None") -> None:
         """Name the task to cancel when the client hangs up; `None` when its answer is complete."""

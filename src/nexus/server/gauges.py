@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from nexus.llm.providers.base import Connected
 from nexus.telemetry.instruments import Gauge, Key, Number
 
 if TYPE_CHECKING:
@@ -31,6 +32,15 @@ def of(gateway: "Gateway") -> Iterator[Gauge]:
         "gen_ai.provider.name",
         read=lambda: _providers(gateway),
     )
+    yield Gauge(
+        "http.client.open_connections",
+        "{connection}",
+        "Connections to a provider.",
+        "gen_ai.provider.name",
+        "http.connection.state",
+        read=lambda: _connections(gateway),
+        kind="sum",
+    )
     if gateway.mcp is not None:
         yield Gauge(
             "mcp.upstream.up",
@@ -45,6 +55,14 @@ def _providers(gateway: "Gateway") -> Iterator[tuple[Key, Number]]:
     troubles = gateway.catalog.troubles
     for provider in gateway.providers:
         yield (provider.name,), int(provider.trouble is None and provider.name not in troubles)
+
+
+def _connections(gateway: "Gateway") -> Iterator[tuple[Key, Number]]:
+    for provider in gateway.providers:
+        if isinstance(provider, Connected):
+            active, idle = provider.connections
+            yield (provider.name, "active"), active
+            yield (provider.name, "idle"), idle
 
 
 def _servers(gateway: "Gateway") -> Iterator[tuple[Key, Number]]:

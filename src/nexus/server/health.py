@@ -7,6 +7,7 @@ from nexus.llm.catalog import Catalog
 from nexus.llm.protocols.fields import encode
 from nexus.llm.providers.base import Provider
 from nexus.server.asgi import Receive, Scope, Send
+from nexus.server.connection import LEAVING
 
 _HEALTHY = b'{"status":"healthy"}'
 
@@ -27,6 +28,11 @@ class Servers(Protocol):
         """What keeps a server from working, by its name."""
         ...
 
+    @property
+    def settled(self) -> bool:
+        """Whether each has come up or failed once."""
+        ...
+
 
 class Ready:
     """Ready: every part with what keeps it from working, if anything does."""
@@ -37,14 +43,17 @@ class Ready:
         self._catalog = catalog
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer GET and HEAD: 200 once discovery has been round and at least one provider works, else 503."""
+        """Answer GET and HEAD: 200 from when everything was tried and at least one provider works until a stop, else 503."""
         parts = {f"llm.providers.{provider.name}": self._state(provider) for provider in self._providers}
         if self._mcp is not None:
             parts |= {f"mcp.servers.{name}": trouble for name, trouble in self._mcp.troubles.items()}
         if not self._catalog.ready:
             parts["llm.catalog"] = "asking the providers for their models"
         works = any(self._state(provider) == "up" for provider in self._providers)
-        ready = self._catalog.ready and (works or not self._providers)
+        tried = self._catalog.ready and (self._mcp is None or self._mcp.settled)
+        ready = tried and (works or not self._providers)
+        if LEAVING in scope.get("state", ()):
+            ready, parts["server"] = False, "shutting down"
         await _answer(scope, send, 200 if ready else 503, encode({"ready": ready, "parts": parts}))
 
     def _state(self, provider: Provider) -> str:

@@ -1,19 +1,25 @@
 """One listening socket and the connections it accepted; closed gently."""
 
 import asyncio
+import contextlib
+import ctypes
 import socket
 import ssl
+import struct
+import sys
 from email.utils import formatdate
 
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from nexus.server.asgi import App
-from nexus.server.connection import Connection
+from nexus.server.connection import LAST_HEAD_TIMEOUT, LEAVING, Connection
 
 KEEP_ALIVE = 75
 """Seconds an idle client connection is kept."""
 _BACKLOG = 2048
+_PAUSE = 0.02
+_SO_ATTACH_FILTER = 26
 
 
 def bind(address: str, port: int, *, share: bool = False) -> socket.socket:
@@ -36,6 +42,28 @@ def bind(address: str, port: int, *, share: bool = False) -> socket.socket:
     return bound
 
 
+def _deafen(listening: socket.socket) -> None:
+    """Have the kernel drop what opens a connection, where it can: a client repeats that, and finds another process.
+
+    So nobody is let in between the last `accept` and the close, which would reset a request that may have been sent.
+    """
+    if sys.platform != "linux":
+        return
+    # a packet filter: take the flags of the TCP head; SYN without ACK is cut to 0 bytes, all else is kept whole
+    steps = (
+        (0x30, 0, 0, 13),
+        (0x54, 0, 0, 0x12),
+        (0x15, 0, 1, 0x02),
+        (0x06, 0, 0, 0),
+        (0x06, 0, 0, 2**32 - 1),
+    )
+    code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
+    with contextlib.suppress(OSError):
+        listening.setsockopt(
+            socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", len(steps), ctypes.addressof(code))
+        )
+
+
 class Listener:
     """Serve an ASGI application on a bound socket."""
 
@@ -43,6 +71,8 @@ class Listener:
         self._socket = bound
         self._tls = tls
         self._state = ServerState()
+        self._shared = dict[str, float]()
+        """What every request finds as the state of the application."""
         self._protocol = type("BoundedConnection", (Connection,), {"max_head": max_head})
         self._config = Config(
             app,  # type: ignore[arg-type]  # the same shape, told with other words
@@ -70,25 +100,55 @@ class Listener:
         loop = asyncio.get_running_loop()
         self._tick(loop)
         self._server = await loop.create_server(
-            lambda: self._protocol(self._config, self._state, {}),
-            sock=self._socket,
-            ssl=self._tls,
-            backlog=_BACKLOG,
+            self._connection, sock=self._socket, ssl=self._tls, backlog=_BACKLOG
         )
 
-    async def drain(self, seconds: float, hurry: asyncio.Event) -> int:
-        """Accept no more, let what is under way finish, and cut what has not after `seconds` or when told to hurry.
+    async def drain(self, seconds: float, hurry: asyncio.Event, delay: float = 0.0) -> int:
+        """Let nobody in after `delay`, let what is under way finish, and cut what has not after `seconds`; or hurry.
 
-        Gives how many requests were cut.
+        Until the delay is over each request is the last of its connection, and closing idle ones is left to the client:
+        one that we close could be carrying a request. Gives how many requests were cut.
         """
-        if self._server is not None:
-            self._server.close()
-        for connection in tuple(self._state.connections):
+        self._shared[LEAVING] = delay
+        for connection in self._open:
+            connection.last()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(hurry.wait(), delay)
+        await self._shut()
+        await asyncio.sleep(_PAUSE)  # the loop tells connections it has accepted only later that they exist
+        for connection in self._open:
             connection.shutdown()
         deadline = asyncio.get_running_loop().time() + seconds
         while self._state.connections and not hurry.is_set() and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(_PAUSE)
         return await self._cut()
+
+    def _connection(self) -> Connection:
+        return self._protocol(self._config, self._state, self._shared)
+
+    @property
+    def _open(self) -> tuple[Connection, ...]:
+        return tuple(one for one in self._state.connections if isinstance(one, Connection))
+
+    async def _shut(self) -> None:
+        """Stop listening, and serve whom the kernel has let in by then: closing would reset them."""
+        if self._server is None:
+            return
+        _deafen(self._socket)
+        await asyncio.sleep(_PAUSE)  # whose first packet was heard has arrived by then
+        waiting = list[socket.socket]()
+        with contextlib.suppress(OSError):
+            while True:
+                waiting.append(self._socket.accept()[0])
+                waiting[-1].setblocking(False)
+        self._server.close()
+        loop = asyncio.get_running_loop()
+        tasks = [
+            asyncio.create_task(loop.connect_accepted_socket(self._connection, one, ssl=self._tls))
+            for one in waiting
+        ]
+        if tasks:
+            await asyncio.wait(tasks, timeout=LAST_HEAD_TIMEOUT)
 
     async def _cut(self) -> int:
         unfinished = tuple(self._state.tasks)

@@ -20,6 +20,7 @@ from nexus.errors import NotReady
 from nexus.mcp import front
 from nexus.mcp.access import Access
 from nexus.mcp.caller import Caller
+from nexus.mcp.client import Client
 from nexus.mcp.exchange import DEFAULT_VERSION, exchange, read
 from nexus.mcp.link import encode
 from nexus.mcp.pool import Pool
@@ -29,6 +30,7 @@ from nexus.ratelimit import RateLimited
 from nexus.ratelimit.limiter import Limiter
 from nexus.server import connection
 from nexus.server.asgi import Message, Receive, Scope, Send
+from nexus.server.streams import Open
 
 Identify = Callable[[Scope], Caller]
 
@@ -109,14 +111,31 @@ class Mcp:
         """What keeps a shared server from working, by its name."""
         return {name: one.trouble for name, one in self.pool.shared.items() if one.trouble is not None}
 
+    @property
+    def settled(self) -> bool:
+        """Whether every shared server has come up or failed once."""
+        return all(one.settled.is_set() for one in self.pool.shared.values())
+
     async def start(self) -> None:
         """Begin to connect, and to answer; waits for no server."""
         ready = asyncio.Event()
         self._life = asyncio.create_task(self._live(ready), name="mcp")
         await ready.wait()
 
+    async def settle(self, seconds: float) -> None:
+        """Wait until every shared server has come up or failed once; for so long at most."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                for one in self.pool.shared.values():
+                    await one.settled.wait()
+
+    def leave(self) -> None:
+        """End the streams that only wait for news; what else is under way goes on."""
+        self.pool.signal.end()
+
     async def close(self) -> None:
         """End sessions, connections and processes."""
+        self.leave()
         self._stop.set()
         if self._life is not None:
             await self._life
@@ -150,7 +169,9 @@ class Mcp:
             )
             return
         who = self.identify(scope)
-        inner: Scope = {**scope, front.CALLER: who}
+        # https://www.rfc-editor.org/rfc/rfc9110#section-5.5: blanks around a value are no part of it
+        bare = [(name, value.strip()) for name, value in scope["headers"]]
+        inner: Scope = {**scope, "headers": bare, front.CALLER: who}
         manager = mounted.modern
         if _handshake(headers):
             if mounted.sessions is None or not _in_session(headers, body):
@@ -160,9 +181,36 @@ class Mcp:
             inner["user"] = _user(who)
             session = headers.get(_SESSION)
             inner[front.SESSION] = session.decode("latin-1") if session is not None else None
-        await manager.asgi_app(inner, _replay(body, receive), cast("Any", send))
-        if scope["method"] == "DELETE" and inner.get(front.SESSION):
+        if scope["method"] == "GET" or headers.get(b"mcp-method") == b"subscriptions/listen":
+            await self._stay(mounted, manager, inner, _replay(body, receive), send)
+            return
+        told = _Status(send)
+        await manager.asgi_app(inner, _replay(body, receive), cast("Any", told))
+        if scope["method"] == "DELETE" and told.status == 200:
             self.pool.session_over(inner[front.SESSION])
+
+    async def _stay(
+        self,
+        mounted: _Mounted,
+        manager: StreamableHTTPSessionManager,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        """Serve a stream of news. In a session we tell of changed lists on it; elsewhere the client asks for that itself."""
+        asked = scope["method"] != "GET"
+        stream = Open(receive, send, lambda: self._leaves(scope), ends=asked)
+        changes = mounted.service.changes(Client(scope[front.CALLER]))
+        async with contextlib.nullcontext() if asked else stream.telling(changes):
+            await manager.asgi_app(scope, stream.receive, cast("Any", stream.send))
+        await stream.end()
+
+    def _leaves(self, scope: Scope) -> bool:
+        """Tell whether the gateway is about to stop, or this one to be replaced."""
+        client: connection.Connection | None = scope.get("extensions", {}).get(connection.EXTENSION)
+        if client is not None and connection.LEAVING in client.app_state:
+            self.leave()
+        return self.pool.signal.over
 
     def _mount(self, service: Service) -> _Mounted:
         server = front.build(service)
@@ -171,7 +219,12 @@ class Mcp:
         if not self.config.mcp.sessions:
             return _Mounted(service, modern, None)
         idle = self.config.mcp.session_timeout
-        sessions = StreamableHTTPSessionManager(server, session_idle_timeout=idle, max_request_body_size=most)
+        sessions = StreamableHTTPSessionManager(
+            server,
+            session_idle_timeout=idle,
+            max_request_body_size=most,
+            max_sessions=max(1, self.config.mcp.downstream_cache.max_size),
+        )
         return _Mounted(service, modern, sessions)
 
     def _unwelcome(self, headers: Mapping[bytes, bytes]) -> tuple[int, int, str] | None:
@@ -207,6 +260,19 @@ class Mcp:
             ready.set()
             await self._stop.wait()
         await self.pool.close()
+
+
+class _Status:
+    """Passes an answer on and remembers its status."""
+
+    def __init__(self, send: Send) -> None:
+        self.status = 0
+        self._send = send
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        await self._send(message)
 
 
 def _handshake(headers: Mapping[bytes, bytes]) -> bool:

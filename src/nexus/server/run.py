@@ -29,6 +29,9 @@ from nexus.server.workers import VARIABLE
 
 log = logging.getLogger(__name__)
 
+_SETTLING = 10.0
+"""Seconds a reload waits for MCP servers that are coming up; who takes longer comes up while it is served."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -77,6 +80,7 @@ async def _serve(plan: Plan) -> int:
 async def _live(plan: Plan, current: Current, listeners: list[Listener], told: "_Told") -> int:
     for listener in listeners:
         await listener.start()
+    os.environ["NEXUS_GATEWAY_URL"] = listeners[0].address  # what we start finds its way back
     if plan.started is not None:
         _announce(listeners[0].address, current.gateway)
     start = asyncio.create_task(current.gateway.start(), name="start")
@@ -92,10 +96,15 @@ async def _live(plan: Plan, current: Current, listeners: list[Listener], told: "
         reloading = asyncio.create_task(_reload_when_told(plan, current, told), name="reload")
         await stop
         reloading.cancel()
+        await asyncio.wait((reloading,))
     start.cancel()
     stop.cancel()
-    seconds = current.gateway.config.server.shutdown_timeout
-    cut = sum(await asyncio.gather(*(listener.drain(seconds, told.hurry) for listener in listeners)))
+    server = current.gateway.config.server
+    seconds, delay = server.shutdown_timeout, server.shutdown_delay
+    main, *others = listeners
+    cut = await main.drain(seconds, told.hurry, delay if status == 0 else 0.0)
+    for other in others:  # health and metrics can be read for as long as there are requests
+        await other.drain(1.0, told.hurry)
     if cut:
         log.warning("%d requests were cut, they had not ended within %g seconds", cut, seconds)
     await current.close()
@@ -144,10 +153,18 @@ async def _watch(plan: Plan, changed: asyncio.Event) -> None:
     assert plan.file is not None
     name = plan.file.name
     # the folder, not the file: editors and config maps replace files instead of writing them
-    watched = watchfiles.awatch(plan.file.resolve().parent, recursive=False, raise_interrupt=False)  # pyright: ignore[reportUnknownMemberType]  # its stop event may be trio's
+    watched = watchfiles.awatch(  # pyright: ignore[reportUnknownMemberType]  # its stop event may be trio's
+        plan.file.resolve().parent,
+        recursive=False,
+        raise_interrupt=False,
+        yield_on_timeout=True,
+        rust_timeout=1_000,
+    )
+    unsure = True  # it may have changed between being read and being watched
     async for found in watched:
-        if any(Path(path).name in (name, "..data") for _, path in found):
+        if unsure or any(Path(path).name in (name, "..data") for _, path in found):
             changed.set()
+        unsure = False
 
 
 async def _reload(plan: Plan, current: Current) -> None:
@@ -165,10 +182,15 @@ async def _reload(plan: Plan, current: Current) -> None:
         return
     try:
         await gateway.start()
+        if gateway.mcp is not None:  # else tools would be gone for as long as their servers take to start
+            await gateway.mcp.settle(_SETTLING)
     except (DiscoveryFailed, ProviderFailed, StoreFailed) as error:
         log.error("The configuration was not reloaded, the old one stays in force: %s", error)
         await gateway.close()
         return
+    except asyncio.CancelledError:  # told to stop meanwhile
+        await gateway.close()
+        raise
     for warning in loaded.warnings:
         log.warning("%s", warning)
     _warn_of_fixed(old, loaded.config)

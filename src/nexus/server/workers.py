@@ -102,6 +102,9 @@ class _Fleet:
     def _start(self) -> None:
         self._started += 1
         environment = {**os.environ, VARIABLE: str(self._started)}
-        worker = subprocess.Popen([sys.executable, "-m", "nexus", *self._arguments], env=environment)
+        # in a group of its own: a terminal would tell it to stop as well, and a second word means at once
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "nexus", *self._arguments], env=environment, process_group=0
+        )
         self._workers[worker.pid] = worker
         self._born[worker.pid] = time.monotonic()

@@ -103,8 +103,8 @@ class Request:
         about["mcp.method"] = record.method
         about["mcp.auth_forwarded"] = "true" if self._seen.sent(b"authorization") else "false"
         if (identity := self._seen.identity) is not None:
-            about["client.id"] = identity.client
-            about |= {"client.group": identity.group} if identity.group is not None else {}
+            about["client.id"] = redact_name(identity.client)
+            about |= {"client.group": redact_name(identity.group)} if identity.group is not None else {}
         if called is not None:
             about["mcp.tool.name"] = redact_name(called)
             about["mcp.tool.type"] = (

@@ -45,6 +45,11 @@ _METHODS = {
 }
 
 
+MAX_STRANGE = 100
+"""Names that never worked, and are told apart all the same."""
+OTHER = "_OTHER"
+
+
 class Metrics:
     """All instruments of one process."""
 
@@ -97,7 +102,35 @@ class Metrics:
             if isinstance(work, UsageRecord):
                 self.model.take(work)
             elif isinstance(work, ToolRecord):
-                self.tools.take(work, (record.client, record.group))
+                self.tools.take(work, _who(record.client, record.group))
+
+
+class Names:
+    """Names that clients choose: those that worked as they are, of others so many, all the rest as one.
+
+    Else a client that asks for what is not there, again and again by another name, would fill the points of everybody.
+    """
+
+    def __init__(self) -> None:
+        self._worked: set[str] = set()
+        self._strange: set[str] = set()
+
+    def of(self, asked: str, *, worked: bool) -> str:
+        """Give what to call a name, redacted."""
+        name = redact_name(asked)
+        known = self._worked if worked else self._strange
+        if name in self._worked or name in known:
+            return name
+        if len(known) >= (MAX_POINTS if worked else MAX_STRANGE):
+            return OTHER
+        known.add(name)
+        return name
+
+
+def _who(client: str | None, group: str | None) -> Key:
+    """Name who asked: where clients are told apart by their keys, not by these."""
+    shown = redact_name(client) if client is not None else None
+    return shown, redact_name(group) if group is not None else None
 
 
 class Model:
@@ -168,6 +201,7 @@ class Model:
             "gen_ai.provider.name",
         )
 
+        self._names = Names()
         self._series: dict[Key, _Series] = {}
 
     def all(self) -> Iterable[AnyInstrument]:
@@ -203,8 +237,9 @@ class Model:
 
     def _open(self, one: UsageRecord) -> "_Series":
         """Find the points that calls such as this one belong to."""
-        asked, operation = redact_name(one.asked) or None, one.operation
-        who: Key = (one.client, one.group)
+        asked = self._names.of(one.asked, worked=one.error is None) or None
+        operation = one.operation
+        who = _who(one.client, one.group)
         base: Key = (SYSTEM, operation, asked, *who)
         if operation in _NOT_GENERATION:
             outcome = "success" if one.error is None else "error"
@@ -298,6 +333,7 @@ class Tools:
         self.resources = Histogram(
             "mcp.resource.request.duration", "s", "Time to list or read resources.", MCP, *_LISTS
         )
+        self._names = Names()
         self._of = {
             "tools/list": self.lists,
             "prompts/list": self.prompts,
@@ -316,7 +352,7 @@ class Tools:
         status = "success" if one.error is None else "error"
         if one.method == "tools/call":
             kind = "builtin" if one.builtin else "downstream"
-            name = redact_name(one.tool or "execute")
+            name = self._names.of(one.tool or "execute", worked=one.error is None)
             server = one.server if one.error is None else None
             self.calls.record(
                 one.duration, (kind, name, status, server, one.keywords, one.results, one.error, *who)

@@ -55,6 +55,7 @@ class Observation:
         "identity",
         "operation",
         "route",
+        "sampled",
         "scope",
         "spans",
         "status",
@@ -67,6 +68,8 @@ class Observation:
         self.scope = scope
         self.wants = wants
         self.trace = trace
+        self.sampled = trace is not None and trace.sampled
+        """Whether it is traced."""
         self.time, self.began = time.time_ns(), clock()
         self.route: str | None = None
         """The template of its path."""
@@ -79,11 +82,6 @@ class Observation:
         self.active = trace.span_id if trace is not None else 0
         """The span that whatever begins now is part of."""
         self.spans: Sequence[Span] = ()
-
-    @property
-    def sampled(self) -> bool:
-        """Whether it is traced."""
-        return self.trace is not None and self.trace.sampled
 
     @property
     def content(self) -> bool:

@@ -1,245 +1,189 @@
-"""What leaves by OTLP: our points, spans and lines in the words of the OpenTelemetry SDK, whose exporters send them.
+"""Our points, spans and lines in the messages of OTLP. Imported only where something is sent, used by the threads that send.
 
-The only module that imports the SDK, and imported only where something is exported. On the way of a request nothing of the SDK
-runs: it is used by the threads that send.
+https://opentelemetry.io/docs/specs/otlp/
 """
 
-import logging
-import os
-import ssl
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, Protocol, cast
-from urllib.parse import urlsplit
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from itertools import islice
 
-from opentelemetry._logs import LogRecord, SeverityNumber
-from opentelemetry.sdk._logs import ReadableLogRecord
-from opentelemetry.sdk._logs.export import LogRecordExportResult
-from opentelemetry.sdk.metrics.export import (
-    AggregationTemporality,
-    Gauge,
-    Histogram,
-    HistogramDataPoint,
-    Metric,
-    MetricExportResult,
-    MetricsData,
-    NumberDataPoint,
-    ResourceMetrics,
-    ScopeMetrics,
-    Sum,
+from google.protobuf.message import Message
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (  # pyright: ignore[reportMissingTypeStubs]  # the two below have some
+    ExportLogsServiceRequest,
+    ExportLogsServiceResponse,
 )
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SpanExportResult
-from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import (
-    NonRecordingSpan,
-    SpanContext,
-    SpanKind,
-    Status,
-    StatusCode,
-    TraceFlags,
-    TraceState,
-    set_span_in_context,
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+    ExportMetricsServiceResponse,
 )
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
+from opentelemetry.proto.logs.v1 import logs_pb2 as logs  # pyright: ignore[reportMissingTypeStubs]
+from opentelemetry.proto.metrics.v1 import metrics_pb2 as metrics
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1 import trace_pb2 as traces
 
 from nexus import __version__
-from nexus.config.telemetry import OtlpConfig
-from nexus.telemetry import instruments
+from nexus.telemetry.instruments import AnyInstrument, Gauge, Histogram, Instrument, Key, Number, Spread
 from nexus.telemetry.lines import Line
 from nexus.telemetry.trace import Span
 
-Signal = Literal["traces", "metrics", "logs"]
-_SCOPE = InstrumentationScope("nexus", __version__)
-_KINDS = {"internal": SpanKind.INTERNAL, "server": SpanKind.SERVER, "client": SpanKind.CLIENT}
-_FAILED, _UNSET = Status(StatusCode.ERROR), Status(StatusCode.UNSET)
-_SAMPLED = TraceFlags(TraceFlags.SAMPLED)
-_SEVERITIES = {
-    "ERROR": SeverityNumber.ERROR,
-    "WARN": SeverityNumber.WARN,
-    "INFO": SeverityNumber.INFO,
-    "DEBUG": SeverityNumber.DEBUG,
-    "TRACE": SeverityNumber.TRACE,
+Value = str | int | float | bool
+ANSWERS: Mapping[str, type[Message]] = {
+    "traces": ExportTraceServiceResponse,
+    "metrics": ExportMetricsServiceResponse,
+    "logs": ExportLogsServiceResponse,
 }
+"""What a collector answers, by signal."""
+_SCOPE = InstrumentationScope(name="nexus", version=__version__)
+_KINDS = {
+    "internal": traces.Span.SPAN_KIND_INTERNAL,
+    "server": traces.Span.SPAN_KIND_SERVER,
+    "client": traces.Span.SPAN_KIND_CLIENT,
+}
+_FAILED = traces.Status(code=traces.Status.STATUS_CODE_ERROR)
+_LOCAL = traces.SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK
+_REMOTE = _LOCAL | traces.SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK
+_SAMPLED = 1
+_SEVERITIES = {"ERROR": 17, "WARN": 13, "INFO": 9, "DEBUG": 5, "TRACE": 1}
+_SHORT = 128
+"""Characters of a value that is likely to come again."""
 
 
-class Exporter(Protocol):
-    """What the SDK's exporters have in common."""
-
-    def export(self, batch: Any, /) -> Any:
-        """Send and wait."""
-        ...
-
-    def shutdown(self) -> Any:
-        """Send no more, and give up what is being sent."""
-        ...
+def of_spans(batch: Sequence[Span], resource: Mapping[str, str], limit: int | None = None) -> bytes:
+    """Write some spans, each with so many attributes at most."""
+    scope = traces.ScopeSpans(scope=_SCOPE, spans=[_span(one, limit) for one in batch])
+    whole = traces.ResourceSpans(resource=_resource(resource), scope_spans=[scope])
+    return ExportTraceServiceRequest(resource_spans=[whole]).SerializeToString()
 
 
-class Collector:
-    """One signal's way to one collector."""
-
-    def __init__(
-        self, signal: Signal, config: OtlpConfig, resource: Mapping[str, str], limit: int | None = None
-    ) -> None:
-        # it tells of each failed try; one warning by us says as much
-        logging.getLogger("opentelemetry").setLevel(logging.CRITICAL + 1)
-        self._exporter = _exporter(signal, config)
-        self._resource = Resource(dict(resource))
-        self._limit = limit
-        """Attributes of one span."""
-
-    def metrics(self, found: Sequence[instruments.AnyInstrument], now: int) -> bool:
-        """Send every point there is."""
-        metrics = [metric for one in found if (metric := _metric(one, now)) is not None]
-        data = MetricsData([ResourceMetrics(self._resource, [ScopeMetrics(_SCOPE, metrics, "")], "")])
-        return self._exporter.export(data) is MetricExportResult.SUCCESS
-
-    def spans(self, batch: Sequence[Span]) -> bool:
-        """Send some spans."""
-        return self._exporter.export([self._span(one) for one in batch]) is SpanExportResult.SUCCESS
-
-    def lines(self, batch: Sequence[Line]) -> bool:
-        """Send some log lines."""
-        return self._exporter.export([self._line(one) for one in batch]) is LogRecordExportResult.SUCCESS
-
-    def close(self) -> None:
-        """Send no more."""
-        self._exporter.shutdown()
-
-    def _span(self, one: Span) -> ReadableSpan:
-        state = TraceState.from_header([one.state]) if one.state else None
-        parent = (
-            SpanContext(one.trace_id, one.parent_id, one.remote, _SAMPLED, state) if one.parent_id else None
-        )
-        return ReadableSpan(
-            name=one.name,
-            context=SpanContext(one.trace_id, one.span_id, False, _SAMPLED, state),
-            parent=parent,
-            resource=self._resource,
-            attributes=dict(list(one.attributes.items())[: self._limit]),
-            kind=_KINDS[one.kind],
-            status=_FAILED if one.failed else _UNSET,
-            start_time=one.start,
-            end_time=one.end,
-            instrumentation_scope=_SCOPE,
-        )
-
-    def _line(self, one: Line) -> ReadableLogRecord:
-        context = None
-        if one.trace_id:
-            place = SpanContext(one.trace_id, one.span_id, False, _SAMPLED)
-            context = set_span_in_context(NonRecordingSpan(place))
-        record = LogRecord(
-            timestamp=one.time,
-            observed_timestamp=one.time,
-            context=context,
-            severity_text=one.level,
-            severity_number=_SEVERITIES.get(one.level, SeverityNumber.INFO),
-            body=one.text,
-            attributes=one.attributes,
-        )
-        return ReadableLogRecord(record, self._resource, _SCOPE)
+def of_lines(batch: Sequence[Line], resource: Mapping[str, str]) -> bytes:
+    """Write some log lines."""
+    scope = logs.ScopeLogs(scope=_SCOPE, log_records=[_line(one) for one in batch])
+    whole = logs.ResourceLogs(resource=_resource(resource), scope_logs=[scope])
+    return ExportLogsServiceRequest(resource_logs=[whole]).SerializeToString()
 
 
-def _metric(one: instruments.AnyInstrument, now: int) -> Metric | None:
-    points = list(one.points())
-    if not points:
-        return None
-    cumulative = AggregationTemporality.CUMULATIVE
-    if isinstance(one, instruments.Histogram):
-        spread = [
-            _bucketed(one, key, point, now) for key, point in points if isinstance(point, instruments.Spread)
-        ]
-        return Metric(one.name, one.description, one.unit, Histogram(spread, cumulative))
-    numbers = [
-        NumberDataPoint(one.named(key), one.began, now, point)
-        for key, point in points
-        if not isinstance(point, instruments.Spread)
-    ]
-    kind = one.kind if isinstance(one, instruments.Gauge) else "counter"
-    data = Gauge(numbers) if kind == "value" else Sum(numbers, cumulative, is_monotonic=kind == "counter")
-    return Metric(one.name, one.description, one.unit, data)
+def of_metrics(found: Iterable[AnyInstrument], resource: Mapping[str, str], now: int) -> bytes:
+    """Write every point there is, as it is now, in nanoseconds since the epoch."""
+    written = [metric for one in found if (metric := _metric(one, now)) is not None]
+    scope = metrics.ScopeMetrics(scope=_SCOPE, metrics=written)
+    whole = metrics.ResourceMetrics(resource=_resource(resource), scope_metrics=[scope])
+    return ExportMetricsServiceRequest(resource_metrics=[whole]).SerializeToString()
 
 
-def _bucketed(
-    one: instruments.Histogram, key: instruments.Key | None, point: instruments.Spread, now: int
-) -> HistogramDataPoint:
+def _resource(attributes: Mapping[str, str]) -> Resource:
+    return Resource(attributes=[_pair(name, value) for name, value in attributes.items()])
+
+
+def _span(one: Span, limit: int | None) -> traces.Span:
+    span = traces.Span(
+        trace_id=one.trace_id.to_bytes(16, "big"),
+        span_id=one.span_id.to_bytes(8, "big"),
+        parent_span_id=one.parent_id.to_bytes(8, "big") if one.parent_id else b"",
+        trace_state=one.state,
+        name=_clean(one.name),
+        kind=_KINDS[one.kind],
+        start_time_unix_nano=one.start,
+        end_time_unix_nano=one.end,
+        dropped_attributes_count=max(len(one.attributes) - limit, 0) if limit is not None else 0,
+        status=_FAILED if one.failed else None,
+        flags=_SAMPLED | (_REMOTE if one.remote else _LOCAL),
+    )
+    span.MergeFromString(_attributes(traces.Span, one.attributes, limit))
+    return span
+
+
+def _line(one: Line) -> logs.LogRecord:
+    line = logs.LogRecord(
+        time_unix_nano=one.time,
+        observed_time_unix_nano=one.time,
+        severity_text=one.level,
+        severity_number=logs.SeverityNumber.ValueType(_SEVERITIES.get(one.level, _SEVERITIES["INFO"])),
+        body=AnyValue(string_value=_clean(one.text)),
+        trace_id=one.trace_id.to_bytes(16, "big") if one.trace_id else b"",
+        span_id=one.span_id.to_bytes(8, "big") if one.trace_id else b"",
+        flags=_SAMPLED if one.trace_id else 0,
+    )
+    line.MergeFromString(_attributes(logs.LogRecord, one.attributes))
+    return line
+
+
+def _metric(one: AnyInstrument, now: int) -> metrics.Metric | None:
+    metric = metrics.Metric(name=one.name, description=one.description, unit=one.unit)
+    if isinstance(one, Histogram):
+        spreads = [_spread(one, key, point, now) for key, point in one.points()]
+        metric.histogram.aggregation_temporality = metrics.AGGREGATION_TEMPORALITY_CUMULATIVE
+        metric.histogram.data_points.extend(spreads)
+        return metric if spreads else None
+    numbers = [_number(one, key, value, now) for key, value in one.points()]
+    kind = one.kind if isinstance(one, Gauge) else "counter"
+    if kind == "value":
+        metric.gauge.data_points.extend(numbers)
+    else:
+        metric.sum.aggregation_temporality = metrics.AGGREGATION_TEMPORALITY_CUMULATIVE
+        metric.sum.is_monotonic = kind == "counter"
+        metric.sum.data_points.extend(numbers)
+    return metric if numbers else None
+
+
+def _spread(one: Histogram, key: Key | None, point: Spread, now: int) -> metrics.HistogramDataPoint:
     counts = tuple(point.counts)
-    none = cast("float", None)  # optional in OTLP, and so in what encodes it
-    return HistogramDataPoint(
-        one.named(key), one.began, now, sum(counts), point.sum, counts, one.bounds, min=none, max=none
+    written = metrics.HistogramDataPoint(
+        start_time_unix_nano=one.began,
+        time_unix_nano=now,
+        count=sum(counts),
+        sum=point.sum,
+        bucket_counts=counts,
+        explicit_bounds=one.bounds,
+    )
+    written.MergeFromString(_attributes(metrics.HistogramDataPoint, one.named(key)))
+    return written
+
+
+def _number(one: Instrument, key: Key | None, value: Number, now: int) -> metrics.NumberDataPoint:
+    written = metrics.NumberDataPoint(start_time_unix_nano=one.began, time_unix_nano=now)
+    if isinstance(value, int):
+        written.as_int = value
+    else:
+        written.as_double = value
+    written.MergeFromString(_attributes(metrics.NumberDataPoint, one.named(key)))
+    return written
+
+
+def _attributes(message: type[Message], values: Mapping[str, Value], limit: int | None = None) -> bytes:
+    """Write the attributes of a message as bytes to be merged into it."""
+    return b"".join(
+        [
+            _attribute(message, name, value)
+            if isinstance(value, str) and len(value) > _SHORT
+            else _again(message, name, value)
+            for name, value in islice(values.items(), limit)
+        ]
     )
 
 
-def _exporter(signal: Signal, config: OtlpConfig) -> Exporter:
-    return _by_grpc(signal, config) if config.protocol == "grpc" else _by_http(signal, config)
+def _attribute(message: type[Message], name: str, value: Value) -> bytes:
+    return message(attributes=[_pair(name, value)]).SerializeToString()
 
 
-def _by_http(signal: Signal, config: OtlpConfig) -> Exporter:
-    import requests  # noqa: TID251  # it is the exporter's
-    from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
-    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-
-    classes: dict[Signal, Callable[..., Any]] = {
-        "traces": OTLPSpanExporter,
-        "metrics": OTLPMetricExporter,
-        "logs": OTLPLogExporter,
-    }
-    headers = config.http.headers if config.http is not None else {}
-    session = requests.Session()
-    # of the environment only its proxies: what else it says of TLS would win over the authorities of the system
-    session.trust_env, session.proxies = False, requests.utils.get_environ_proxies(config.endpoint)
-    return classes[signal](
-        session=session,
-        endpoint=target(config.endpoint, signal),
-        certificate_file=os.environ.get("SSL_CERT_FILE") or ssl.get_default_verify_paths().cafile,
-        headers={name: value.get_secret_value() for name, value in headers.items()},
-        timeout=config.timeout,
-    )
+_again = lru_cache(8192, typed=True)(_attribute)
+"""Nearly all attributes have been written before, and writing them is nearly all the work there is."""
 
 
-def target(endpoint: str, signal: Signal) -> str:
-    """Give where a signal is posted to: a base URL gets the path of the protocol, any other path is taken as it is."""
-    return endpoint if urlsplit(endpoint).path.strip("/") else f"{endpoint.rstrip('/')}/v1/{signal}"
+def _pair(name: str, value: Value) -> KeyValue:
+    if isinstance(value, str):
+        return KeyValue(key=name, value=AnyValue(string_value=_clean(value)))
+    if isinstance(value, bool):
+        return KeyValue(key=name, value=AnyValue(bool_value=value))
+    if isinstance(value, int):
+        return KeyValue(key=name, value=AnyValue(int_value=value))
+    return KeyValue(key=name, value=AnyValue(double_value=value))
 
 
-def _by_grpc(signal: Signal, config: OtlpConfig) -> Exporter:
-    from grpc import ssl_channel_credentials  # pyright: ignore[reportMissingTypeStubs]
-    from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
-    from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
-    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-
-    classes: dict[Signal, Callable[..., Any]] = {
-        "traces": OTLPSpanExporter,
-        "metrics": OTLPMetricExporter,
-        "logs": OTLPLogExporter,
-    }
-    given = config.grpc
-    headers = given.headers if given is not None else {}
-    tls = given.tls if given is not None else None
-    options: tuple[tuple[str, str], ...] = ()
-    credentials: Any = None
-    if config.endpoint.lower().startswith("https://"):
-        both = tls is not None and tls.key is not None and tls.cert is not None
-        credentials = ssl_channel_credentials(
-            _read(tls.ca if tls is not None else None),
-            _read(tls.key) if tls is not None and both else None,
-            _read(tls.cert) if tls is not None and both else None,
-        )
-        if tls is not None and tls.domain_name is not None:
-            options = (("grpc.ssl_target_name_override", tls.domain_name),)
-    return classes[signal](
-        endpoint=config.endpoint,
-        insecure=credentials is None,
-        credentials=credentials,
-        headers=tuple((name, value.get_secret_value()) for name, value in headers.items()),
-        timeout=config.timeout,
-        channel_options=options or None,
-    )
-
-
-def _read(file: str | None) -> bytes | None:
-    if file is None:
-        return None
-    with open(file, "rb") as opened:
-        return opened.read()
+def _clean(text: str) -> str:
+    """Replace what UTF-8 has no bytes for; one such name must not take a batch with it."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

@@ -5,15 +5,26 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from nexus.config.telemetry import BatchExport
 
 log = logging.getLogger(__name__)
 
+
+class Sent(NamedTuple):
+    """What became of a batch."""
+
+    taken: bool
+    again: bool = False
+    """Whether a collector that did not take it may do so later."""
+    rejected: int = 0
+    """Items of it that the collector did not want, where it took the others."""
+
+
 T = TypeVar("T")
-Export = Callable[[Sequence[T]], bool]
-"""Sends a batch and waits; tells whether it was taken."""
+Export = Callable[[Sequence[T]], Sent]
+"""Sends a batch, waits, and tells what became of it."""
 
 
 class Health:
@@ -45,7 +56,15 @@ class Health:
 class Outbox(Generic[T]):
     """Batches of one signal on their way to one collector."""
 
-    def __init__(self, what: str, export: Export[T], stop: Callable[[], None], batching: BatchExport) -> None:
+    def __init__(
+        self,
+        what: str,
+        export: Export[T],
+        stop: Callable[[], None],
+        batching: BatchExport,
+        patience: float = 60.0,
+    ) -> None:
+        """`patience` is for how many seconds a batch is tried again: another may be what the collector likes better."""
         self.what = what
         self.dropped = 0
         """Items that found no room, or that the collector did not take."""
@@ -53,9 +72,11 @@ class Outbox(Generic[T]):
         self._export = export
         self._stop = stop
         self._batching = batching
+        self._patience = patience
         self._waiting: deque[T] = deque()
         self._wake = threading.Event()
-        self._closed = False
+        self._closing = threading.Event()
+        self._counting = threading.Lock()
         self._threads = [
             threading.Thread(target=self._run, name=f"export {what}", daemon=True)
             for _ in range(min(batching.max_concurrent_exports, 16))
@@ -71,7 +92,7 @@ class Outbox(Generic[T]):
         waiting, most = self._waiting, self._batching.max_queue_size
         room = most - len(waiting)
         if len(items) > room:
-            self.dropped += len(items) - max(room, 0)
+            self._lose(len(items) - max(room, 0))
             items = items[: max(room, 0)]
         waiting.extend(items)
         if len(waiting) >= self._batching.max_export_batch_size:
@@ -79,25 +100,37 @@ class Outbox(Generic[T]):
 
     def close(self, seconds: float) -> None:
         """Send what waits, for so long at most. Waits: not for the loop's thread."""
-        self._closed = True
+        self._closing.set()
         self._wake.set()
         deadline = time.monotonic() + seconds
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join(max(0.0, deadline - time.monotonic()))
         self._stop()
-        self.dropped += len(self._waiting)
+        self._lose(len(self._waiting))
         self._waiting.clear()
 
     def _run(self) -> None:
-        while True:
+        closing = False
+        while not closing:
             self._wake.wait(self._batching.scheduled_delay)
             self._wake.clear()
-            while batch := self._batch():
-                self._send(batch)
-            if self._closed:
-                self._wake.set()  # for the next thread
-                return
+            closing = self._closing.is_set()
+            self._empty()
+        self._wake.set()  # for the next thread
+
+    def _empty(self) -> None:
+        """Send all that waits."""
+        while batch := self._batch():
+            deadline = time.monotonic() + self._patience
+            while (sent := self._send(batch)).again and time.monotonic() < deadline:
+                if self._closing.wait(self._batching.scheduled_delay):
+                    break
+            self._lose(sent.rejected if sent.taken else len(batch))
+
+    def _lose(self, count: int) -> None:
+        with self._counting:
+            self.dropped += count
 
     def _batch(self) -> list[T]:
         batch: list[T] = []
@@ -108,21 +141,20 @@ class Outbox(Generic[T]):
             pass
         return batch
 
-    def _send(self, batch: list[T]) -> None:
+    def _send(self, batch: list[T]) -> Sent:
         try:
-            taken = self._export(batch)
-        except Exception:  # whatever an exporter's libraries raise, the next batch may pass
+            sent = self._export(batch)
+        except Exception:  # whatever the libraries of an export raise, the next batch may pass
             log.debug("an export failed", exc_info=True)
-            taken = False
-        if not taken:
-            self.dropped += len(batch)
-        self.health.tell(taken=taken)
+            sent = Sent(False)
+        self.health.tell(taken=sent.taken)
+        return sent
 
 
 class Ticker:
     """Sends everything there is, again and again, from a thread of its own."""
 
-    def __init__(self, what: str, export: Callable[[], bool], stop: Callable[[], None], delay: float) -> None:
+    def __init__(self, what: str, export: Callable[[], Sent], stop: Callable[[], None], delay: float) -> None:
         self.what = what
         self.health = Health(what)
         self._export = export
@@ -147,7 +179,7 @@ class Ticker:
         while not closed:
             closed = self._closed.wait(self._delay)
             try:
-                taken = self._export()
+                taken = self._export().taken
             except Exception:
                 log.debug("an export failed", exc_info=True)
                 taken = False

@@ -5,6 +5,8 @@ from functools import lru_cache
 from urllib.parse import quote
 
 HIDDEN = "[redacted]"
+_SHORT = 256
+"""Characters of a text that is kept, so that it is looked at once only."""
 
 _KEYS = (
     # what vendors begin their keys with, so that leaks can be found
@@ -54,15 +56,17 @@ def _hide(match: re.Match[str]) -> str:
     return f"{before}{HIDDEN}@" if match.lastgroup == "url" else f"{before}{HIDDEN}"
 
 
-@lru_cache(2048)
 def redact_name(name: str) -> str:
     """Redact a short text that comes again and again, such as the name of a model, and bound its length."""
-    return redact(name[:256])
+    return _redact_short(name[:_SHORT])
+
+
+_redact_short = lru_cache(2048)(redact)
 
 
 def redact_target(path: str, query: bytes) -> str:
     """Write the target of a request: values of its query are hidden but for a few that say nothing."""
-    shown = redact(quote(path, safe="/%:@!$&'()*+,;=~-._"))
+    shown = _again(path) if len(path) <= _SHORT else _shown(path)
     if not query:
         return shown
     parts = [part.partition(b"=") for part in query.split(b"&")]
@@ -71,3 +75,11 @@ def redact_target(path: str, query: bytes) -> str:
         for name, equals, value in parts
     ]
     return f"{shown}?{'&'.join(written)}"
+
+
+def _shown(path: str) -> str:
+    return redact(quote(path, safe="/%:@!$&'()*+,;=~-._"))
+
+
+_again = lru_cache(2048)(_shown)
+"""Nearly all requests are for a path that was asked for before."""

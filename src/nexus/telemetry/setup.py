@@ -21,7 +21,7 @@ from nexus.telemetry.summary import summarize
 from nexus.telemetry.trace import Sampler, Span
 
 if TYPE_CHECKING:
-    from nexus.telemetry.otlp import Collector, Signal
+    from nexus.telemetry.collector import Collector, Signal
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,10 @@ class Telemetry:
 
     def finish(self, seen: Observation) -> None:
         """Tell that a request is over. Never waits."""
-        self.pipeline.put(summarize(seen))
+        try:
+            self.pipeline.put(summarize(seen))
+        except Exception:  # whatever is wrong with it, the request is answered
+            log.exception("telemetry failed on a request")
 
     def exposition(self) -> bytes:
         """Write the metrics as Prometheus reads them."""
@@ -150,7 +153,9 @@ class Telemetry:
         if found is None:
             return
         collector, otlp = found
-        outbox: Outbox[Span] = Outbox("traces", collector.spans, collector.close, otlp.batch_export)
+        outbox: Outbox[Span] = Outbox(
+            "traces", collector.spans, collector.close, otlp.batch_export, otlp.timeout
+        )
         self.exports.append(outbox)
         self._sampler = Sampler(tracing)
         self._wants = Wants(config.content, tracing.propagation.upstream)
@@ -161,7 +166,9 @@ class Telemetry:
         if found is None:
             return
         collector, otlp = found
-        outbox: Outbox[Line] = Outbox("logs", collector.lines, collector.close, otlp.batch_export)
+        outbox: Outbox[Line] = Outbox(
+            "logs", collector.lines, collector.close, otlp.batch_export, otlp.timeout
+        )
         self.exports.append(outbox)
         self._handler = logs.Export(outbox.put)
         if logs.ACCESS.isEnabledFor(logging.INFO):
@@ -178,7 +185,7 @@ class Telemetry:
         if config is None:
             return None
         try:
-            from nexus.telemetry.otlp import Collector  # it brings the SDK, gRPC and more
+            from nexus.telemetry.collector import Collector  # it brings gRPC, protobuf and more
 
             return Collector(signal, config, self.resource, limit), config
         except ModuleNotFoundError as error:

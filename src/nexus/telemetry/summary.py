@@ -5,7 +5,7 @@ import msgspec
 from nexus.context import of
 from nexus.telemetry.observation import Observation, Operation, clock
 from nexus.telemetry.records import RequestRecord, Work
-from nexus.telemetry.redact import redact_target
+from nexus.telemetry.redact import redact_name, redact_target
 from nexus.telemetry.trace import Attribute, Span, Trace
 
 UNKNOWN = "unknown"
@@ -20,7 +20,7 @@ def summarize(seen: Observation) -> RequestRecord:
     work = operation.finish(seen) if operation is not None else None
     trace = seen.trace if seen.trace is not None and seen.trace.sampled else None
     record = RequestRecord(
-        seen.at(seen.began) / 1e9,
+        seen.time / 1e9,
         seen.scope["method"],
         seen.route or UNKNOWN,
         seen.answered,
@@ -52,13 +52,13 @@ def _request(seen: Observation, trace: Trace, record: RequestRecord) -> Span:
         "http.response.status_code": record.status,
     }
     if record.client is not None:
-        attributes["client.id"] = record.client
+        attributes["client.id"] = redact_name(record.client)
     if record.group is not None:
-        attributes["client.group"] = record.group
+        attributes["client.group"] = redact_name(record.group)
     if record.status >= 400:
         attributes["error"] = "true"
     name = record.route if record.route != UNKNOWN else shown.partition("?")[0]
-    start = seen.at(seen.began)
+    start = seen.time
     return Span(
         f"{record.method} {name}",
         trace.trace_id,

@@ -13,10 +13,16 @@ from typing import Any
 import uvicorn
 from mcp.server.lowlevel.server import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from mcp.server.subscriptions import (
+    InMemorySubscriptionBus,
+    ListenHandler,
+    PromptsListChanged,
+    ToolsListChanged,
+)
 from mcp.server.transport_security import TransportSecuritySettings
 from mcp.shared.exceptions import MCPError
 from mcp.shared.message import ServerMessageMetadata
-from mcp_types import LOG_LEVEL_META_KEY, Request
+from mcp_types import LOG_LEVEL_META_KEY, Request, SubscriptionsListenRequestParams
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import BaseModel, ConfigDict
 
@@ -177,6 +183,8 @@ TALKING = {
     "test_elicitation_sep1330_enums": schema(),
     "test_missing_capability": schema(),
     "test_streaming_elicitation": schema(),
+    "test_trigger_tool_change": schema(),
+    "test_trigger_prompt_change": schema(),
 }
 _SPECIAL = {
     "json_schema_2020_12_tool": RICH,
@@ -224,8 +232,8 @@ TEMPLATES: list[Raw] = [
     }
 ]
 CAPABILITIES: Raw = {
-    "tools": {"listChanged": False},
-    "prompts": {},
+    "tools": {"listChanged": True},
+    "prompts": {"listChanged": True},
     "resources": {"subscribe": True},
     "logging": {},
     "completions": {},
@@ -235,7 +243,15 @@ CAPABILITIES: Raw = {
 class Fixture:
     """Answers everything."""
 
+    def __init__(self) -> None:
+        self.bus = InMemorySubscriptionBus()
+        self.listen = ListenHandler(self.bus)
+        self.sessions: dict[str, Any] = {}
+        """Of clients with a session, the last that each of them was seen with."""
+
     async def __call__(self, ctx: Any, call_next: Any) -> Any:
+        if (session := ctx.request.headers.get("mcp-session-id")) is not None:
+            self.sessions[session] = ctx.session
         if ctx.request_id is None:
             return await call_next(ctx)
         modern = ctx.protocol_version in MODERN_PROTOCOL_VERSIONS
@@ -249,9 +265,12 @@ class Fixture:
 
     async def answer(self, ctx: Any, params: Raw, *, modern: bool) -> Raw:  # noqa: C901  # one line per method
         match ctx.method:
-            case "initialize":
+            case "initialize" if not modern:
                 greeting = await self.greeting()
                 return {"protocolVersion": params["protocolVersion"], **greeting, "serverInfo": INFO}
+            case "subscriptions/listen" if modern:
+                wanted = SubscriptionsListenRequestParams.model_validate(params)
+                return (await self.listen(ctx, wanted)).model_dump(by_alias=True, exclude_none=True)
             case "server/discover":
                 return {"supportedVersions": list(MODERN_PROTOCOL_VERSIONS), **await self.greeting()}
             case "tools/list":
@@ -277,6 +296,14 @@ class Fixture:
             case _:
                 raise MCPError(-32601, "Method not found", ctx.method)
 
+    async def change(self, lists: list[Raw], what: str) -> Raw:
+        """Make a list longer and tell everybody."""
+        lists.append({**lists[0], "name": f"changed_{len(lists)}"})
+        await self.bus.publish(ToolsListChanged() if what == "tools" else PromptsListChanged())
+        for session in self.sessions.values():
+            await session.send_notification(Question(method=f"notifications/{what}/list_changed", params={}))
+        return {"content": [text("changed")]}
+
     async def greeting(self) -> Raw:
         return {"capabilities": CAPABILITIES, "instructions": "For tests."}
 
@@ -285,6 +312,10 @@ class Fixture:
             return {"content": FIXED[name]}
         if name in ROUNDS:
             return self.rounds(name, params)
+        if name == "test_trigger_tool_change":
+            return await self.change(TOOLS, "tools")
+        if name == "test_trigger_prompt_change":
+            return await self.change(PROMPTS, "prompts")
         if name not in TALKING:
             raise MCPError(-32602, f"Unknown tool: {name}")
         if name == "test_error_handling":
@@ -427,6 +458,7 @@ async def main(port: int) -> None:
     manager = StreamableHTTPSessionManager(server, security_settings=security)
     bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     bound.bind(("127.0.0.1", port))
+    bound.listen()
     async with manager.run():
         config = uvicorn.Config(manager.asgi_app, log_level="critical", lifespan="off")
         print(bound.getsockname()[1], flush=True)

@@ -159,6 +159,22 @@ async def test_a_slow_source_is_given_up(monkeypatch: pytest.MonkeyPatch) -> Non
         await jwks.keys()
 
 
+async def test_a_slow_source_keeps_nobody_waiting_who_has_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nexus.auth.jwks._PATIENCE", 0.01)
+    jwks, source, clock = made(written(ONE), ttl=10.0)
+    old = await jwks.keys()
+    clock.now += 11
+    source.document = written(TWO)
+    source.gate.clear()
+    assert await jwks.keys() is old
+    assert await jwks.keys() is old
+    renewed = asyncio.create_task(jwks.newer(old))  # who has a token of an unknown key does wait
+    await asyncio.sleep(0)
+    source.gate.set()
+    assert kids(await renewed) == ["two"]
+    assert (kids(await jwks.keys()), source.asked) == (["two"], 2)
+
+
 async def test_a_key_nobody_understands_takes_no_other_with_it() -> None:
     good = ONE.as_dict()
     strange: list[object] = [
@@ -193,5 +209,5 @@ async def test_closing_ends_a_fetch_under_way() -> None:
     waiting = asyncio.create_task(jwks.keys())
     await asyncio.sleep(0)
     await jwks.close()
-    with pytest.raises(asyncio.CancelledError):
+    with pytest.raises(KeysUnavailable):
         await waiting

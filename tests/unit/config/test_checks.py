@@ -305,6 +305,52 @@ def test_mcp_limits_that_are_not_enforced_earn_a_warning() -> None:
     assert warnings(text + "[server.rate_limits]\nenabled = true") == ()
 
 
+@pytest.mark.parametrize(
+    "table",
+    [
+        'tools = { s__read = { allow = ["free"] } }',
+        'rate_limits.tools = { s__read = { limit = 1, interval = "1s" } }',
+    ],
+)
+def test_a_tool_is_named_in_rules_as_its_server_names_it(table: str) -> None:
+    enabled = "[server.rate_limits]\nenabled = true\n"
+    limits = 'rate_limits.limit = 1\nrate_limits.interval = "1s"\n'
+    (warning,) = warnings(enabled + IDENTIFIED + SERVER + limits + table)
+    assert "s__read: tools are named here as their server names them: 'read'" in warning
+    assert warnings(enabled + IDENTIFIED + SERVER + limits + table.replace("s__", "")) == ()
+
+
+def test_limits_a_client_can_go_around_earn_a_warning() -> None:
+    opened = """
+[llm.providers.a]
+type = "openai"
+api_key = "x"
+passthrough = {}
+rate_limits.per_user = {{ input_token_limit = 1, interval = "1s" }}
+"""
+    (warning,) = warnings(IDENTIFIED + opened.format("true"))
+    assert "llm.providers.a.passthrough" in warning
+    assert warnings(IDENTIFIED + opened.format("false")) == ()
+
+
+@pytest.mark.parametrize(
+    ("url", "more", "warned"),
+    [
+        ("rediss://r", "tls = { enabled = true }", False),
+        ("rediss://r", "tls = { enabled = true, insecure = true }", True),
+        ("rediss://r#insecure", "", True),
+        ("redis://r", "", False),
+    ],
+)
+def test_a_store_that_could_be_anybodys_earns_a_warning(url: str, more: str, warned: bool) -> None:
+    storage = (
+        f'[server.rate_limits]\nenabled = true\n[server.rate_limits.storage]\ntype = "redis"\nurl = "{url}"\n'
+    )
+    assert ["certificates are not checked" in text for text in warnings(ECHO + storage + more)] == [
+        True
+    ] * warned
+
+
 @pytest.fixture(scope="module")
 def pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tls")
@@ -349,6 +395,22 @@ def test_tls_files_must_be_usable(pem: Path, certificate: str, key: str) -> None
     (problem,) = from_file(pem, tls(pem, certificate, key))
     assert problem.path == "server.tls"
     assert problem.message.startswith("Failed to load TLS certificate and key: ")
+
+
+def test_tls_files_of_the_store_are_checked_too(pem: Path) -> None:
+    storage = '[server.rate_limits]\nenabled = true\n[server.rate_limits.storage]\ntype = "redis"\nurl = "rediss://r"\n'
+    files = (
+        f'ca_cert_path = "{pem / "one.crt"}", client_cert_path = "{pem / "one.crt"}",'
+        f' client_key_path = "{pem / "one.key"}"'
+    )
+    for table, found in (
+        (files, []),
+        (files.replace("one.key", "two.key"), [""]),
+        (files.replace("one", "gone"), [".ca_cert_path", ".client_cert_path", ".client_key_path"]),
+        (f'client_key_path = "{pem / "one.key"}"', [".client_key_path"]),
+    ):
+        problems = from_file(pem, f"{storage}tls = {{ enabled = true, {table} }}\n")
+        assert [one.path.removeprefix("server.rate_limits.storage.tls") for one in problems] == found
 
 
 def test_tls_files_of_providers_are_checked_too(pem: Path) -> None:

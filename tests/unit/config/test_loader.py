@@ -222,9 +222,9 @@ telemetry = { tracing = { sampling = "x" }, resource_attributes = [] }
         ),
         ("telemetry.metric = {}", "telemetry.metric", "did you mean 'metrics'?"),
         (
-            "telemetry.exporters.otlp.http.tls = {}",
-            "telemetry.exporters.otlp.http.tls",
-            "remove it",
+            "telemetry.exporters.otlp.http.tsl = {}",
+            "telemetry.exporters.otlp.http.tsl",
+            "did you mean 'tls'?",
         ),
     ],
 )

@@ -9,6 +9,7 @@ import pytest
 from nexus.config.llm import ProviderConfig
 from nexus.config.ratelimit import RateLimits
 from nexus.context import Identity
+from nexus.llm.prompt import ROLES
 from nexus.llm.tokens import DEFAULT_OUTPUT, LIMITED, Counter, Meter, Metering
 from nexus.ratelimit import Charge, RateLimited, Window
 from nexus.ratelimit.hold import FREE, Hold
@@ -106,12 +107,25 @@ async def test_bytes_of_an_image_are_no_text() -> None:
     assert await estimated({"messages": [user([small])]}) == await estimated({"messages": [user([large])]})
 
 
-@pytest.mark.parametrize(
-    "body",
-    [b"", b"{", b"[]", b'"text"', b"\xff", b"[" * 10_000, b'{"messages": 1, "input": 2, "tools": "x"}'],
-)
+@pytest.mark.parametrize("body", [b"", b"[]", b'"text"', b'{"messages": 1, "input": 2, "tools": "x"}'])
 async def test_what_is_no_chat_is_estimated_all_the_same(body: bytes) -> None:
     assert (await COUNTER.estimate(body)).input == 3
+
+
+NESTED = b'{"content":[' * 490 + b'{"text":"many"}' + b"]}" * 490
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"messages":[{"role":"user","content":"%s \xff"}]}',  # some providers do not mind
+        b'{"messages":[{"role":"user","content":"%s"',
+        b'{"messages":[{"role":"user","content":["%s",' + NESTED + b"]}]}",
+        b'{"messages":' + b"[" * 10_000 + b"%s",
+    ],
+)
+async def test_what_cannot_be_read_costs_what_its_text_does(body: bytes) -> None:
+    assert (await COUNTER.estimate(body.replace(b"%s", b"many words " * 100))).input > 200
 
 
 @pytest.mark.parametrize(
@@ -133,17 +147,31 @@ async def test_the_longest_answer_is_what_the_client_allows(request_: object, ou
     assert (await COUNTER.estimate(msgspec.json.encode(request_))).output == output
 
 
-async def test_a_long_text_is_counted_in_pieces_and_to_the_same_number() -> None:
-    text = "The quick brown fox jumps over the lazy dog. " * 20_000
-    whole = COUNTER._count(text)  # pyright: ignore[reportPrivateUsage]  # what it should be
-    assert await COUNTER.count(text) == whole
+@pytest.mark.parametrize("name", ["user", "assistant", "system", "tool", "function", "model"])
+async def test_the_name_of_a_role_is_one_token(name: str) -> None:
+    assert name in ROLES
+    assert await COUNTER.count(name) == 1
 
 
-@pytest.mark.parametrize("letter", ["a", " ", "你", "\n", "é"])
-async def test_a_text_without_words_is_counted_too(letter: str) -> None:
-    pieces = await COUNTER.count(letter * 300_000)
-    whole = COUNTER._count(letter * 300_000)  # pyright: ignore[reportPrivateUsage]  # what it should be
-    assert abs(pieces - whole) <= 5
+@pytest.mark.parametrize("text", ["The quick brown fox. ", "a", " ", "你", "\n", "é"])
+async def test_a_long_text_is_counted_in_time_and_to_the_unit(text: str) -> None:
+    whole = text * 300_000
+    async with asyncio.timeout(5):
+        assert await COUNTER.count(whole) == COUNTER._count(whole)  # pyright: ignore[reportPrivateUsage]  # what it is
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "%"}},
+        {"type": "document", "source": {"type": "content", "content": [{"type": "text", "text": "%"}]}},
+        {"type": "search_result", "source": "x", "title": "y", "content": [{"type": "text", "text": "%"}]},
+        {"type": "tool_result", "content": [{"type": "text", "text": "%"}]},
+    ],
+)
+async def test_a_text_costs_wherever_it_is_put(part: dict[str, object]) -> None:
+    written = msgspec.json.encode({"messages": [user([part])]}).replace(b"%", b"many words " * 100)
+    assert (await COUNTER.estimate(written)).input > 200
 
 
 async def test_other_work_goes_on_while_a_long_text_is_counted() -> None:
@@ -156,6 +184,7 @@ async def test_other_work_goes_on_while_a_long_text_is_counted() -> None:
             await asyncio.sleep(0)
 
     task = asyncio.create_task(other())
+    await asyncio.sleep(0)
     await COUNTER.estimate(
         msgspec.json.encode({"messages": [user(f"{word} " * 200_000) for word in ("one", "two", "three")]})
     )
@@ -270,7 +299,8 @@ class Booked:
 
     def __init__(self) -> None:
         self.output: int | None = None
-        self.hold = Hold(None, Charge("k", Window.of(1), 1000, 100, 1), self._book)
+        charge = Charge("k", Window.of(1), 1000, 100)
+        self.hold = Hold((charge, charge), 1, self._book)
 
     def _book(self, charges: Sequence[Charge]) -> None:
         assert self.output is None, "settled twice"
@@ -285,6 +315,7 @@ class Limited:
 
 
 METERING = Metering(Limited())  # type: ignore[arg-type]  # nothing else is asked of it
+asyncio.run(METERING.start())
 
 
 async def stream(*pieces: bytes, error: BaseException | None = None) -> AsyncGenerator[bytes]:

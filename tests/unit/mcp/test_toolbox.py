@@ -1,5 +1,7 @@
 """What one caller sees: names, groups, owners; each rule by itself."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -141,7 +143,39 @@ def test_long_names_that_begin_alike_stay_apart() -> None:
         ("x://list{?page,size}", "x://list", True),
         ("x://list{?page,size}", "x://list?page=2", True),
         ("x://a.b", "x://aXb", False),
+        ("x://{a}{b}", "x://ab", True),
+        ("x://{a}{b}", "x://a", False),
+        ("x://{a}-{b}", "x://1-2-3", True),
+        ("x://{a}", "x://", False),
+        ("x://y{#part}", "x://y#z", True),
+        ("x://y{#part}", "x://y", False),
+        ("x://y{.kind}", "x://y.json", True),
+        ("x://y{/more}", "x://y/a/b", True),
+        ("x://y{;more}", "x://y;a=1", True),
+        ("x://y?a=1{&b}", "x://y?a=1&b=2", True),
+        ("x://y?a=1{&b}", "x://y?a=1", True),
     ],
 )
 def test_uris_fit_their_templates(template: str, uri: str, fits: bool) -> None:
     assert matches(template, uri) is fits
+
+
+@pytest.mark.timeout(5)
+def test_no_template_is_slow_to_be_held_against_a_uri() -> None:
+    assert not matches("x://" + "{+a}b" * 30, "x://" + "ab" * 4000 + "c")
+    assert not matches("x://{+a}", "x://" + "a" * 1_000_000)
+
+
+@given(st.text("ab-/?#.", max_size=12))
+def test_templates_mean_what_the_same_regular_expression_means(uri: str) -> None:
+    kinds = {
+        "{a}": r"[^/?#]+",
+        "{+a}": ".+",
+        "{#a}": "#.+",
+        "{.a}": r"\.[^/?#]+",
+        "{/a}": "/[^?#]+",
+        "{?a}": r"(\?.*)?",
+    }
+    for one, first in kinds.items():
+        for other, second in kinds.items():
+            assert matches(f"{one}-{other}", uri) is (re.fullmatch(f"{first}-{second}", uri) is not None)

@@ -76,11 +76,11 @@ def limiter(
     return Limiter(store, requests or RateLimits(enabled=False), providers or {}, servers or {}, on_error)
 
 
-def estimate(input: int, output: int = 0) -> Any:
-    async def estimated() -> Estimate:
-        return Estimate(input, output)
-
-    return estimated
+async def reserve(
+    made: Limiter, identity: Identity, provider: str, model: str, input: int, output: int = 0
+) -> Hold:
+    budget = made.budget(identity, provider, model)
+    return FREE if budget is None else await made.reserve(budget, Estimate(input, output))
 
 
 async def settled(made: Limiter) -> None:
@@ -98,7 +98,7 @@ async def test_nothing_configured_asks_nobody() -> None:
     await made.admit("1.2.3.4")
     await made.failed("1.2.3.4")
     await made.call("server", "tool")
-    assert await made.reserve(ALICE, "up", "m", estimate(10**9)) is FREE
+    assert await reserve(made, ALICE, "up", "m", 10**9) is FREE
     assert (store.asked, made.limits_requests, made.limits_tokens) == ([], False, False)
 
 
@@ -212,21 +212,28 @@ async def test_the_first_limit_that_exists_wins(model: str, group: str | None, l
         models={"both": {"rate_limits": per_user(2, pro=1)}, "plain": {}},
     )
     made = limiter(store, providers={"up": up})
-    await made.reserve(Identity("alice", group), "up", model, estimate(1))
+    await reserve(made, Identity("alice", group), "up", model, 1)
     assert store.asked[0][0].limit == limit
 
 
 async def test_a_model_with_limits_hides_its_providers_even_for_groups() -> None:
     store = Recording()
     up = provider(rate_limits=per_user(9, pro=1), models={"m": {"rate_limits": per_user(5)}})
-    await limiter(store, providers={"up": up}).reserve(Identity("a", "pro"), "up", "m", estimate(1))
+    await reserve(limiter(store, providers={"up": up}), Identity("a", "pro"), "up", "m", 1)
     assert store.asked[0][0].limit == 5
 
 
-async def test_who_is_not_known_is_not_limited() -> None:
+def test_a_provider_without_limits_limits_nobody() -> None:
+    made = limiter(Recording(), providers={"up": provider(rate_limits=per_user(1)), "other": provider()})
+    assert made.budget(ALICE, "other", "m") is None
+
+
+def test_names_are_kept_only_while_they_are_short() -> None:
     made = limiter(Recording(), providers={"up": provider(rate_limits=per_user(1))})
-    assert await made.reserve(None, "up", "m", estimate(10)) is FREE
-    assert await made.reserve(ALICE, "other", "m", estimate(10)) is FREE
+    short, long = Identity("a"), Identity("a" * 60_000)
+    assert made.budget(short, "up", "m") is made.budget(short, "up", "m")
+    assert made.budget(long, "up", "m") is not made.budget(long, "up", "m")
+    assert made.budget(long, "up", "m") == made.budget(long, "up", "m")
 
 
 @pytest.mark.parametrize(
@@ -247,12 +254,12 @@ async def test_budgets_are_apart_by_client_limit_provider_and_model(
 ) -> None:
     both = {key: provider(rate_limits=per_user(10, pro=10)) for key in ("up", "down")}
     made = limiter(Recording(), providers=both)
-    await made.reserve(ALICE, "up", "m", estimate(10))
+    await reserve(made, ALICE, "up", "m", 10)
     if shared:
         with pytest.raises(RateLimited):
-            await made.reserve(identity, name, model, estimate(10))
+            await reserve(made, identity, name, model, 10)
     else:
-        await made.reserve(identity, name, model, estimate(10))
+        await reserve(made, identity, name, model, 10)
 
 
 @pytest.mark.parametrize(
@@ -269,16 +276,16 @@ async def test_budgets_are_apart_by_client_limit_provider_and_model(
 )
 async def test_no_two_clients_share_a_key_by_accident(one: tuple[str, str], other: tuple[str, str]) -> None:
     made = limiter(Recording(), providers={"up": provider(rate_limits=per_user(1))})
-    await made.reserve(Identity(one[0]), "up", one[1], estimate(1))
-    await made.reserve(Identity(other[0]), "up", other[1], estimate(1))
+    await reserve(made, Identity(one[0]), "up", one[1], 1)
+    await reserve(made, Identity(other[0]), "up", other[1], 1)
 
 
 async def test_what_is_used_up_is_told_in_the_words_of_the_contract() -> None:
     made = limiter(Recording(), providers={"up": provider(rate_limits=per_user(100))})
     for _ in range(12):
-        await made.reserve(ALICE, "up", "m", estimate(8))
+        await reserve(made, ALICE, "up", "m", 8)
     with pytest.raises(RateLimited) as refused:
-        await made.reserve(ALICE, "up", "m", estimate(8))
+        await reserve(made, ALICE, "up", "m", 8)
     assert (str(refused.value), refused.value.status, refused.value.headers) == (LATER, 429, ())
 
 
@@ -286,14 +293,14 @@ async def test_what_can_never_pass_is_told_so_and_uses_up_nothing() -> None:
     store = Recording()
     made = limiter(store, providers={"up": provider(rate_limits=per_user(100))})
     with pytest.raises(RateLimited) as refused:
-        await made.reserve(ALICE, "up", "m", estimate(101))
+        await reserve(made, ALICE, "up", "m", 101)
     assert (str(refused.value), store.asked) == (NEVER, [])
 
 
 async def test_the_input_stays_as_estimated() -> None:
     store = Recording()
     made = limiter(store, providers={"up": provider(rate_limits=per_user(100))})
-    with await made.reserve(ALICE, "up", "m", estimate(8, 50)) as hold:
+    with await reserve(made, ALICE, "up", "m", 8, 50) as hold:
         assert not hold.measured
         hold.settle(1000)
     await settled(made)
@@ -316,7 +323,7 @@ async def test_what_never_ran_is_given_back(error: BaseException, given_back: bo
     store = Recording()
     made = limiter(store, providers={"up": provider(rate_limits=per_user(100))})
     with pytest.raises(type(error)):
-        with await made.reserve(ALICE, "up", "m", estimate(8)):
+        with await reserve(made, ALICE, "up", "m", 8):
             raise error
     await settled(made)
     assert await store.used(store.asked[0][0]) == (0 if given_back else 8)
@@ -328,7 +335,7 @@ async def test_the_output_is_settled_to_what_was_written(output: int) -> None:
     made = limiter(store)
     first = Charge("k", (await window()), 100, 50)
     at = (await store.charge([first])).at
-    hold = Hold(None, Charge(first.key, first.window, 100, 50, at), made._book)  # pyright: ignore[reportPrivateUsage]
+    hold = Hold((first, first), at, made._book)  # pyright: ignore[reportPrivateUsage]
     hold.settle(output)
     hold.settle(output + 9)
     hold.cancel()
@@ -351,7 +358,7 @@ async def test_a_store_that_is_away_stops_requests_and_calls_and_no_tokens() -> 
         await made.admit("1.1.1.1")
     with pytest.raises(NotReady):
         await made.call("s", "t")
-    assert await made.reserve(ALICE, "up", "m", estimate(1)) is FREE
+    assert await reserve(made, ALICE, "up", "m", 1) is FREE
     await made.failed("1.1.1.1")
 
 
@@ -361,7 +368,7 @@ async def test_a_policy_holds_for_all_kinds(policy: OnError) -> None:
     up = provider(rate_limits=per_user(1))
     made = limiter(store, limits(**{"global": ONE}), {"up": up}, {"s": server()}, policy)
     store.away = True
-    asked = [made.admit("1.1.1.1"), made.call("s", "t"), made.reserve(ALICE, "up", "m", estimate(1))]
+    asked = [made.admit("1.1.1.1"), made.call("s", "t"), reserve(made, ALICE, "up", "m", 1)]
     answers = await asyncio.gather(*asked, return_exceptions=True)
     if policy == "allow":
         assert answers == [None, None, FREE]
@@ -372,7 +379,7 @@ async def test_a_policy_holds_for_all_kinds(policy: OnError) -> None:
 async def test_a_settlement_that_fails_troubles_nobody() -> None:
     store = Recording()
     made = limiter(store, providers={"up": provider(rate_limits=per_user(9))})
-    hold = await made.reserve(ALICE, "up", "m", estimate(1))
+    hold = await reserve(made, ALICE, "up", "m", 1)
     store.away = True
     hold.cancel()
     await made.close()
@@ -381,7 +388,7 @@ async def test_a_settlement_that_fails_troubles_nobody() -> None:
 async def test_closing_finishes_what_is_being_booked() -> None:
     store = Recording()
     made = limiter(store, providers={"up": provider(rate_limits=per_user(9))})
-    (await made.reserve(ALICE, "up", "m", estimate(5))).cancel()
+    (await reserve(made, ALICE, "up", "m", 5)).cancel()
     await made.close()
     assert await store.used(store.asked[0][0]) == 0
 
@@ -390,7 +397,7 @@ async def test_a_client_can_be_told_what_is_left() -> None:
     up = provider(rate_limits=per_user(100, pro=50), models={"m": {"rate_limits": per_user(10)}})
     made = limiter(Recording(), providers={"up": up})
     pro = Identity("alice", "pro")
-    await made.reserve(pro, "up", "n", estimate(20))
+    await reserve(made, pro, "up", "n", 20)
     left = await made.left(pro, [("up", "m"), ("up", "n"), ("other", "x")])
     assert [
         (one.provider, one.model, one.tokens, one.limit, one.remaining, one.interval) for one in left

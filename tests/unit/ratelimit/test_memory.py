@@ -148,7 +148,14 @@ async def test_refused_keys_leave_nothing() -> None:
     store = MemoryStore(clock)
     for number in range(1000):
         await store.charge([take(5, key=f"{number}")])
-    assert store.count < 10
+    assert store.count == 0
+
+
+async def test_looking_leaves_nothing_and_pushes_nobody_out() -> None:
+    store = MemoryStore(Clock(), max_keys=10)
+    await store.charge([take(3, key="busy")])
+    await store.charge([take(0, key=f"{number}") for number in range(100)])
+    assert (store.count, (await store.charge([take(0, key="busy")])).used) == (1, [3])
 
 
 async def test_keys_are_bounded_and_the_longest_unused_goes_first() -> None:

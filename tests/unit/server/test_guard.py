@@ -57,6 +57,9 @@ class Inner:
 class Verifier:
     """Believes `good`; everything else says what it is."""
 
+    def known(self, _: str) -> Claims | None:
+        return None
+
     async def verify(self, token: str) -> Claims:
         if token == "good":
             return {"sub": "alice"}
@@ -137,7 +140,6 @@ UNAUTHORIZED = b'{"error":"unauthorized"}'
         ([token(b" Bearer good")], PREFIX, INVALID),
         ([token("Bearer gööd".encode())], BAD, INVALID),
         ([token("Bäsic good".encode("latin-1"))], BAD, INVALID),
-        ([token(b"Bearer good\x00")], BAD, INVALID),
         ([token(b"Bearer malformed")], BAD, INVALID),
         ([token(b"Bearer  good")], UNAUTHORIZED, INVALID),
         ([token(b"Bearer good ")], UNAUTHORIZED, INVALID),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from nexus.config.telemetry import BatchExport
-from nexus.telemetry.outbox import Outbox, Ticker
+from nexus.telemetry.outbox import Outbox, Sent, Ticker
 
 
 class Collector:
@@ -15,25 +15,25 @@ class Collector:
 
     def __init__(self) -> None:
         self.taken: list[list[int]] = []
-        self.answers = True
+        self.answers = Sent(True)
         self.open = threading.Event()
         self.open.set()
         self.stopped = threading.Event()
         self.asked = threading.Semaphore(0)
 
-    def export(self, batch: Sequence[int]) -> bool:
+    def export(self, batch: Sequence[int]) -> Sent:
         answers = self.answers
         self.asked.release()
         while not self.open.wait(0.01):
             if self.stopped.is_set():
-                return False
+                return Sent(False)
         self.taken.append(list(batch))
         return answers
 
 
-def outbox(collector: Collector, **batching: object) -> Outbox[int]:
+def outbox(collector: Collector, patience: float = 60, **batching: object) -> Outbox[int]:
     settings = BatchExport.model_validate({"scheduled_delay": "10ms", **batching})
-    return Outbox("numbers", collector.export, collector.stopped.set, settings)
+    return Outbox("numbers", collector.export, collector.stopped.set, settings, patience)
 
 
 def test_batches_are_as_large_as_they_may_be_and_the_rest_leaves_at_the_end() -> None:
@@ -75,8 +75,8 @@ def test_one_warning_when_it_ends_and_one_line_when_it_begins_again(caplog: pyte
     collector = Collector()
     box = outbox(collector, max_export_batch_size=1, max_concurrent_exports=1)
     box.start()
-    for answers in (True, False, False, True, True):
-        collector.answers = answers
+    for taken in (True, False, False, True, True):
+        collector.answers = Sent(taken)
         count = len(collector.taken)
         box.put([1])
         while len(collector.taken) == count:
@@ -86,8 +86,42 @@ def test_one_warning_when_it_ends_and_one_line_when_it_begins_again(caplog: pyte
     assert box.dropped == 2
 
 
+def test_a_collector_that_is_away_gets_the_same_batch_again_when_it_is_back() -> None:
+    collector = Collector()
+    collector.answers = Sent(False, again=True)
+    box = outbox(collector, scheduled_delay="1ms")
+    box.put([1, 2])
+    box.start()
+    for _ in range(3):
+        assert collector.asked.acquire(timeout=5)
+    collector.answers = Sent(True)
+    box.put([3])
+    while collector.taken[-1] != [3]:
+        assert collector.asked.acquire(timeout=5)
+    box.close(5)
+    assert collector.taken[:3] == [[1, 2]] * 3
+    assert box.dropped == 0
+
+
+def test_a_batch_that_is_never_taken_is_given_up_and_what_is_rejected_is_counted() -> None:
+    collector = Collector()
+    collector.answers = Sent(False, again=True)
+    box = outbox(collector, patience=0.02, scheduled_delay="5ms")
+    box.put([1, 2])
+    box.start()
+    while box.dropped == 0:
+        assert collector.asked.acquire(timeout=5)
+    tries = len(collector.taken)
+    collector.answers = Sent(True, rejected=1)
+    box.put([3, 4, 5])
+    box.close(5)
+    assert collector.taken == [[1, 2]] * tries + [[3, 4, 5]]
+    assert tries > 1
+    assert box.dropped == 3
+
+
 def test_an_exporter_that_raises_is_one_that_does_not_take() -> None:
-    def raises(_: Sequence[int]) -> bool:
+    def raises(_: Sequence[int]) -> Sent:
         raise OSError("broken")
 
     settings = BatchExport.model_validate({"scheduled_delay": "10ms"})
@@ -102,9 +136,9 @@ def test_a_ticker_sends_once_more_when_it_is_closed() -> None:
     sent: list[int] = []
     stopped = threading.Event()
 
-    def send() -> bool:
+    def send() -> Sent:
         sent.append(1)
-        return True
+        return Sent(True)
 
     ticker = Ticker("everything", send, stopped.set, 60)
     ticker.start()

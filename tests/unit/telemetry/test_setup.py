@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from nexus import config
-from nexus.telemetry.otlp import target
+from nexus.telemetry.collector import target
 from nexus.telemetry.setup import Telemetry
 
 ECHO = 'llm.providers.e.type = "echo"\n'
@@ -54,7 +54,7 @@ def test_metrics_are_kept_only_where_somebody_reads_them(toml: str, measures: bo
 def test_a_package_that_is_missing_is_told_and_keeps_nobody_from_being_served(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.grpc.metric_exporter", None)
+    monkeypatch.setitem(sys.modules, "grpc", None)
     with caplog.at_level(logging.ERROR):
         telemetry = made(GLOBAL + "[telemetry.tracing.exporters.otlp]\n[telemetry.logs.exporters.otlp]\n")
     assert signals(telemetry) == set()

@@ -100,6 +100,10 @@ class Wire(Protocol):
         """Give path and query, below the base URL of a provider."""
         ...
 
+    def caches(self, model: str) -> bool:
+        """Tell whether prompts are cached up to the marks in them."""
+        ...
+
     def write_request(self, request: ChatRequest) -> tuple[bytes, Sequence[Loss]]:
         """Write a request; the same request gives the same bytes. Tell which settings the target has no words for.
 

@@ -13,7 +13,7 @@ from nexus.llm.protocols.anthropic import models as model_list
 from nexus.llm.protocols.anthropic.wire import MessagesCounter, MessagesWire
 from nexus.llm.protocols.base import Counter, Wire
 from nexus.llm.providers.api import OUR_HEADERS, Api
-from nexus.llm.providers.base import Answer, Call, Plain
+from nexus.llm.providers.base import Answer, Call, Connections, Plain
 from nexus.llm.providers.keys import Keys, scheme
 
 DEFAULT_BASE_URL = "https://api.anthropic.com/v1"
@@ -64,6 +64,11 @@ class Anthropic(Plain):
     def failure(self, error: Failed) -> NexusError:
         """Say that the connection broke."""
         return self._api.failure(error)
+
+    @property
+    def connections(self) -> Connections:
+        """Count the connections there are."""
+        return self._api.connections
 
     async def close(self) -> None:
         """Close all connections."""

@@ -19,7 +19,7 @@ from nexus.errors import (
 from nexus.http import client, connect
 from nexus.http.headers import Rules, merge
 from nexus.llm.canonical import Model
-from nexus.llm.providers.base import Answer, Call
+from nexus.llm.providers.base import Answer, Call, Connections
 
 OUR_HEADERS = (("user-agent", f"nexus/{__version__}"), ("accept", "*/*"), ("accept-encoding", "identity"))
 _MAX_LIST = 16 * 1024 * 1024
@@ -84,6 +84,11 @@ class Api:
                 break
             last = following
         return found
+
+    @property
+    def connections(self) -> Connections:
+        """Count the connections there are."""
+        return Connections(self._pool.open - self._pool.idle, self._pool.idle)
 
     def close(self) -> None:
         """Close all connections."""

@@ -1,7 +1,7 @@
 """What the gateway asks of a provider: where the bytes go and who signs them. A provider knows no protocol's fields."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 
@@ -55,6 +55,14 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     """Lines of the client's headers that are part of its protocol."""
     asked: Asked | None = None
     """None where the gateway asks on its own account."""
+
+
+class Connections(NamedTuple):
+    """Connections to a provider."""
+
+    active: int
+    idle: int
+    """Kept for the next request."""
 
 
 class Provider(Protocol):
@@ -127,6 +135,16 @@ class Provider(Protocol):
 
     async def close(self) -> None:
         """Give back everything it holds."""
+        ...
+
+
+@runtime_checkable
+class Connected(Protocol):
+    """A provider behind connections of ours."""
+
+    @property
+    def connections(self) -> Connections:
+        """Count the connections there are."""
         ...
 
 

@@ -24,7 +24,7 @@ from nexus.llm.protocols.converse.wire import ConverseCounter, ConverseWire
 from nexus.llm.protocols.losses import write_header
 from nexus.llm.providers import aws
 from nexus.llm.providers.api import OUR_HEADERS, Api
-from nexus.llm.providers.base import Answer, Call, ProviderFailed
+from nexus.llm.providers.base import Answer, Call, Connections, ProviderFailed
 from nexus.llm.providers.bedrock_invoke import Counted, adapt
 from nexus.llm.providers.bedrock_stream import (
     EVENT_STREAM,
@@ -143,6 +143,12 @@ class Bedrock:
         """Say that the connection broke."""
         assert self._runtime is not None
         return self._runtime.api.failure(error)
+
+    @property
+    def connections(self) -> Connections:
+        """Count the connections there are, to both of its addresses."""
+        both = [one.api.connections for one in {self._runtime, self._control} if one is not None]
+        return Connections(sum(one.active for one in both), sum(one.idle for one in both))
 
     async def close(self) -> None:
         """Close all connections, and leave no keys being fetched."""

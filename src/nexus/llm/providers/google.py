@@ -14,7 +14,7 @@ from nexus.llm.protocols.google import names
 from nexus.llm.protocols.google.embeddings import GoogleEmbedder
 from nexus.llm.protocols.google.wire import GoogleCounter, GoogleWire
 from nexus.llm.providers.api import OUR_HEADERS, Api
-from nexus.llm.providers.base import Answer, Call
+from nexus.llm.providers.base import Answer, Call, Connections
 from nexus.llm.providers.keys import Keys, scheme
 
 DEFAULT_BASE_URL = "https://generativelanguage.googleapis.com/v1beta"
@@ -71,6 +71,11 @@ class Google:
     def failure(self, error: Failed) -> NexusError:
         """Say that the connection broke."""
         return self._api.failure(error)
+
+    @property
+    def connections(self) -> Connections:
+        """Count the connections there are."""
+        return self._api.connections
 
     async def close(self) -> None:
         """Close all connections."""

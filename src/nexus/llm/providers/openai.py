@@ -15,7 +15,7 @@ from nexus.llm.protocols.openai import models as model_list
 from nexus.llm.protocols.openai.wire import ChatWire, Options
 from nexus.llm.protocols.responses.wire import ResponsesWire
 from nexus.llm.providers.api import OUR_HEADERS, Api
-from nexus.llm.providers.base import Answer, Call, Plain
+from nexus.llm.providers.base import Answer, Call, Connections, Plain
 from nexus.llm.providers.keys import Keys, scheme
 
 _RESPONSES = ResponsesWire()
@@ -83,6 +83,11 @@ class OpenAI(Plain):
     def failure(self, error: Failed) -> NexusError:
         """Say that the connection broke."""
         return self._api.failure(error)
+
+    @property
+    def connections(self) -> Connections:
+        """Count the connections there are."""
+        return self._api.connections
 
     async def close(self) -> None:
         """Close all connections."""

@@ -22,7 +22,7 @@ ENDPOINTS = (
 )
 
 _ID = r"[A-Za-z0-9_.:-]{1,256}"
-_ITEMS = (
+ITEMS = (
     (re.compile(rf"/files/{_ID}"), Endpoint("/files/{id}", ("GET", "DELETE"), Body.NONE)),
     (re.compile(rf"/files/{_ID}/content"), Endpoint("/files/{id}/content", ("GET",), Body.NONE)),
     (
@@ -44,4 +44,4 @@ def find(path: str) -> Endpoint | None:
         return endpoint
     if "/." in path:
         return None
-    return next((endpoint for pattern, endpoint in _ITEMS if pattern.fullmatch(path)), None)
+    return next((endpoint for pattern, endpoint in ITEMS if pattern.fullmatch(path)), None)

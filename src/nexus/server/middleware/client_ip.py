@@ -4,14 +4,14 @@ import functools
 from collections.abc import Callable, Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
-import msgspec
-
 from nexus.config.server import ClientIpConfig
-from nexus.context import of, put
+from nexus.context import RequestContext, put
 from nexus.server.asgi import App, Receive, Scope, Send
 
 Headers = Iterable[tuple[bytes, bytes]]
 Networks = tuple[IPv4Network | IPv6Network, ...]
+_LONGEST = 64
+"""Characters of an address, its zone and spaces around it; what is longer is none, and is not kept."""
 
 
 def client_ip(app: App, config: ClientIpConfig, trusted: Networks = ()) -> App:
@@ -21,7 +21,7 @@ def client_ip(app: App, config: ClientIpConfig, trusted: Networks = ()) -> App:
     async def layer(scope: Scope, receive: Receive, send: Send) -> None:
         peer = scope.get("client")
         address = find(peer[0] if peer else "", scope["headers"])
-        put(scope, msgspec.structs.replace(of(scope), address=address))
+        put(scope, RequestContext(address))
         await app(scope, receive, send)
 
     return layer
@@ -58,9 +58,13 @@ def _forwarded(lines: Iterable[bytes], hops: int) -> str | None:
     return _normal(entries[-1 - hops]) if hops < len(entries) else None
 
 
-@functools.lru_cache(4096)
 def _normal(text: str) -> str | None:
     """Write an address the one way there is, IPv4 within IPv6 as IPv4; None where it is none."""
+    return _written(text) if len(text) <= _LONGEST else None
+
+
+@functools.lru_cache(4096)
+def _written(text: str) -> str | None:
     try:
         address = ip_address(text.strip())
     except ValueError:

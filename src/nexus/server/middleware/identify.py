@@ -1,9 +1,7 @@
 """Know who asks. After authentication, as a token may say it; before limits, as they count by it."""
 
-import msgspec
-
 from nexus.auth.client import Identify, Unidentified
-from nexus.context import of, put
+from nexus.context import RequestContext, of, put
 from nexus.server.asgi import App, Receive, Scope, Send
 from nexus.server.middleware.refusal import JSON, answer
 
@@ -18,7 +16,7 @@ def identify(app: App, identify: Identify) -> App:
         except Unidentified as error:
             await answer(send, 400, JSON, error.body)
             return
-        put(scope, msgspec.structs.replace(context, identity=identity))
+        put(scope, RequestContext(context.address, context.token, context.claims, identity))
         await app(scope, receive, send)
 
     return layer

@@ -1,5 +1,7 @@
 """Look at every request from outside: when it came, what it was answered, when the last byte had gone. The outermost layer."""
 
+from collections.abc import Awaitable
+
 from nexus.server.asgi import App, Message, Receive, Scope, Send
 from nexus.telemetry.setup import Telemetry
 
@@ -13,12 +15,12 @@ def observe(app: App, telemetry: Telemetry) -> App:
             return
         seen = telemetry.begin(scope)
 
-        async def watched(message: Message) -> None:
+        def watched(message: Message) -> Awaitable[None]:  # not async: one coroutine less for each message
             if message["type"] == "http.response.start":
                 seen.status = message["status"]
             elif not message.get("more_body", False):
                 seen.complete = True
-            await send(message)
+            return send(message)
 
         try:
             await app(scope, receive, watched)

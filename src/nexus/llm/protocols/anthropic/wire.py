@@ -24,6 +24,10 @@ class MessagesWire:
         """Give path and query."""
         return "/messages", b""
 
+    def caches(self, model: str) -> bool:
+        """All models do."""
+        return True
+
     def write_request(self, request: ChatRequest) -> tuple[bytes, Sequence[Loss]]:
         """Write a request."""
         body, losses = write_request(request)

@@ -154,9 +154,12 @@ def _nova_effort(effort: Effort) -> Json:
 
 
 def _write_claude(wanted: Reasoning, path: str, draft: Draft) -> None:
-    by_budget = families.thinks_by_budget(draft.base)
-    if families.thinks_by_effort(draft.base) and (wanted.budget is None or not by_budget):
-        if wanted.mode != "unset":
+    by_budget, by_effort = families.thinks_by_budget(draft.base), families.thinks_by_effort(draft.base)
+    forced = _has_to_call(draft) and wanted.mode != "unset" and (by_budget or by_effort)
+    if forced:
+        draft.lose(path, "it cannot think where it has to call a tool")
+    if by_effort and (wanted.budget is None or not by_budget):
+        if wanted.mode != "unset" and not forced:
             draft.fields["thinking"] = _adaptive(wanted, draft)
         if wanted.effort is not None or wanted.budget is not None:
             effort = nearest(_effort(wanted), families.efforts(draft.base))
@@ -165,8 +168,13 @@ def _write_claude(wanted: Reasoning, path: str, draft: Draft) -> None:
         draft.lose(path, f"{draft.base} does not think before it answers")
     elif wanted.mode == "unset":
         draft.lose(path, f"{draft.base} knows no efforts")
-    else:
+    elif not forced:
         _write_budget(wanted, path, draft)
+
+
+def _has_to_call(draft: Draft) -> bool:
+    choice = draft.request.tool_choice
+    return choice is not None and choice.mode in ("required", "one")
 
 
 def _adaptive(wanted: Reasoning, draft: Draft) -> Json:

@@ -7,6 +7,7 @@ import msgspec
 
 from nexus.errors import UpstreamGarbage
 from nexus.llm.canonical import ChatRequest, ChatResponse, Loss
+from nexus.llm.protocols.converse import families
 from nexus.llm.protocols.converse.families import base_model
 from nexus.llm.protocols.converse.request_writer import write_request
 from nexus.llm.protocols.converse.response_reader import read_response
@@ -29,6 +30,10 @@ class ConverseWire:
     def target(self, model: str, *, stream: bool) -> tuple[str, bytes]:
         """Give path and query."""
         return f"{path_of(model)}/converse{'-stream' if stream else ''}", b""
+
+    def caches(self, model: str) -> bool:
+        """Ask its family."""
+        return families.caches(self._base or base_model(model))
 
     def write_request(self, request: ChatRequest) -> tuple[bytes, Sequence[Loss]]:
         """Write a request."""

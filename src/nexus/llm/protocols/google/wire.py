@@ -34,6 +34,10 @@ class GoogleWire:
             return names.path(model, "streamGenerateContent"), b"alt=sse"
         return names.path(model, "generateContent"), b""
 
+    def caches(self, model: str) -> bool:
+        """It caches without being asked."""
+        return False
+
     def write_request(self, request: ChatRequest) -> tuple[bytes, Sequence[Loss]]:
         """Write a request."""
         body, losses = write_request(request)

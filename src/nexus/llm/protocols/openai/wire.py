@@ -24,6 +24,10 @@ class ChatWire:
         """Give path and query, below the base URL of a provider."""
         return "/chat/completions", b""
 
+    def caches(self, model: str) -> bool:
+        """Tell whether the server takes marks; most cache without being asked."""
+        return self.options.cache_control
+
     def write_request(self, request: ChatRequest) -> tuple[bytes, Sequence[Loss]]:
         """Write a request, and tell which settings were left out.
 

@@ -27,6 +27,10 @@ class ResponsesWire:
         """Give path and query."""
         return "/responses", b""
 
+    def caches(self, model: str) -> bool:
+        """It caches without being asked."""
+        return False
+
     def write_request(self, request: ChatRequest) -> tuple[bytes, Sequence[Loss]]:
         """Write a request."""
         body, losses = write_request(request, takes_unsigned=self._takes_unsigned)

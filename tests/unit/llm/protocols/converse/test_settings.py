@@ -160,17 +160,24 @@ def test_a_budget_leaves_room_for_the_answer() -> None:
 
 
 def test_a_model_that_thinks_is_told_nothing_that_forbids_it() -> None:
-    body, losses = write(
-        CLAUDE,
-        tools=[TOOL],
-        tool_choice=ToolChoice("one", "f"),
-        reasoning=on("low"),
-        temperature=0.1,
-        top_k=3,
-    )
+    body, losses = write(CLAUDE, tools=[TOOL], reasoning=on("low"), temperature=0.1, top_k=3)
     assert "inferenceConfig" not in body
-    assert body["toolConfig"]["toolChoice"] == AUTO
-    assert losses == ["temperature", "top_k", "tool_choice"]
+    assert losses == ["temperature", "top_k"]
+
+
+@pytest.mark.parametrize("choice", [ToolChoice("one", "f"), ToolChoice("required")])
+@pytest.mark.parametrize(
+    ("model", "left"), [(CLAUDE, None), (CLAUDE_46, {"output_config": {"effort": "low"}})]
+)
+def test_a_call_that_is_wanted_comes_before_thoughts(
+    choice: ToolChoice, model: str, left: dict[str, Any] | None
+) -> None:
+    body, losses = write(model, tools=[TOOL], tool_choice=choice, reasoning=on("low"), temperature=0.1)
+    assert body["toolConfig"]["toolChoice"] == (
+        {"any": {}} if choice.mode == "required" else {"tool": {"name": "f"}}
+    )
+    assert body.get("additionalModelRequestFields") == left
+    assert losses == ["reasoning"]
 
 
 def test_claude_does_not_think_on_from_calls_whose_thoughts_are_gone() -> None:
