@@ -20,10 +20,12 @@ def taken(_request: bytes, _context: grpc.ServicerContext) -> bytes:
 def serve(port: int) -> None:
     """Serve until killed."""
     server = grpc.server(ThreadPoolExecutor(2))
-    methods: Any = {"Export": grpc.unary_unary_rpc_method_handler(taken)}
+    export: Any = grpc.unary_unary_rpc_method_handler(taken)
     server.add_generic_rpc_handlers(
         [
-            grpc.method_handlers_generic_handler(f"opentelemetry.proto.collector.{service}", methods)
+            grpc.method_handlers_generic_handler(
+                f"opentelemetry.proto.collector.{service}", {"Export": export}
+            )
             for service in SERVICES
         ]
     )
