@@ -20,7 +20,7 @@ def taken(_request: bytes, _context: grpc.ServicerContext) -> bytes:
 def serve(port: int) -> None:
     """Serve until killed."""
     server = grpc.server(ThreadPoolExecutor(2))
-    export: Any = grpc.unary_unary_rpc_method_handler(taken)
+    export: Any = grpc.unary_unary_rpc_method_handler(taken)  # pyright: ignore[reportUnknownVariableType]  # its types have a hole
     server.add_generic_rpc_handlers(
         [
             grpc.method_handlers_generic_handler(

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gzip
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 
@@ -298,6 +299,31 @@ async def test_an_attack_reaches_nobody_and_learns_nothing(setup: Setup, attack:
 
 async def test_there_are_enough_attacks() -> None:
     assert len(ATTACKS) >= 40
+
+
+async def test_who_does_not_end_a_head_is_cut_off(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nexus.server.connection.HEAD_TIMEOUT", 0.05)
+    reader, writer = await asyncio.open_connection("127.0.0.1", setup.nexus.port)
+    for drop in (f"{POST}\r\n", "host: x\r\n", "x: y"):
+        writer.write(drop.encode())
+        await writer.drain()
+    async with asyncio.timeout(5):
+        assert await reader.read() == b""
+    writer.close()
+
+
+async def test_a_compressed_body_is_never_unpacked(setup: Setup) -> None:
+    bomb = gzip.compress(BODY[:-1] + b" " * 30_000_000 + b"}", mtime=0)
+    token, asked = await setup.issuer.token(), len(setup.up.asked)
+    head = (
+        "host: x",
+        f"content-length: {len(bomb)}",
+        "content-encoding: gzip",
+        f"authorization: Bearer {token}",
+    )
+    answer = await setup.nexus.send(request(POST, *head, body=bomb))
+    assert (answer.status, len(setup.up.asked)) == (400, asked)
+    assert b"Failed to parse request body" in answer.body
 
 
 async def test_a_rotated_key_is_found_and_the_old_one_forgotten() -> None:

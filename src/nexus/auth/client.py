@@ -11,6 +11,7 @@ from nexus.config.auth import ClientIdentification, IdentitySource
 from nexus.context import Claims, Identity
 
 Headers = Iterable[tuple[bytes, bytes]]
+_MAX_KEPT = 4096
 _TIMES = frozenset(("exp", "nbf", "iat"))
 _VISIBLE = re.compile(rb"[\t\x20-\x7e]*")
 
@@ -53,7 +54,25 @@ def identifier(config: ClientIdentification) -> Identify:
             raise Unidentified("invalid_group", "The specified group is not valid")
         return Identity(client)
 
-    return identify
+    sources = (config.client_id, *((config.group_id,) if config.group_id is not None else ()))
+    return _kept(identify) if all(source.jwt_claim is not None for source in sources) else identify
+
+
+def _kept(identify: Identify) -> Identify:
+    """Keep whom claims name: a token that is known comes with the same claims each time, and they never change."""
+    kept: dict[int, tuple[Claims, Identity]] = {}
+
+    def again(headers: Headers, claims: Claims) -> Identity:
+        found = kept.get(id(claims))
+        if found is not None and found[0] is claims:
+            return found[1]
+        identity = identify(headers, claims)
+        if len(kept) >= _MAX_KEPT:
+            kept.clear()
+        kept[id(claims)] = (claims, identity)
+        return identity
+
+    return again
 
 
 def _reader(source: IdentitySource) -> _Read:

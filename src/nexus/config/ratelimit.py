@@ -94,7 +94,7 @@ class RateLimits(Section):
     storage: Storage = MemoryStorage(type="memory")
     """Where limits are counted."""
     headers: Flag = False
-    """Tell clients what is left of their strictest limit, in the headers `x-ratelimit-limit`, `-remaining` and `-reset`."""
+    """Tell clients how they stand with their strictest limit: `x-ratelimit-resource`, `-limit`, `-remaining` and `-reset`."""
     on_store_error: Literal["allow", "deny"] | None = None
     """What becomes of requests while the storage is away; if unset, tokens are allowed and everything else is denied."""
 

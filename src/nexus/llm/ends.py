@@ -90,8 +90,18 @@ class Ends(msgspec.Struct, gc=False):
     """In the words of OpenAI chats."""
 
 
+def of_whole(protocol: str, body: bytes) -> Ends:
+    """Read a whole answer; nothing of one that cannot be read."""
+    try:
+        told = _decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return Ends()
+    tokens = _tokens(protocol, told.usage, None) if told.usage is not None else None
+    return Ends(told.model or "", tokens, _finish(protocol, told))
+
+
 def read(protocol: str, payloads: Iterable[bytes]) -> Ends:
-    """Read a whole answer, or the data of some events in their order; what cannot be read is passed over."""
+    """Read the data of some events in their order; what cannot be read is passed over."""
     found = Ends()
     for payload in payloads:
         try:

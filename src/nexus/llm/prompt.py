@@ -9,7 +9,7 @@ from nexus.llm.canonical import Json
 
 MESSAGE = 3
 """Tokens a message costs besides its text."""
-ROLES = frozenset(("user", "assistant", "system", "tool", "function", "model"))
+ROLES = ("user", "assistant", "tool", "function", "model", "system")
 """Roles whose name is one token."""
 _MEDIA = 85
 """For an image or a file: what the smallest image costs at most vendors; its bytes are no text."""
@@ -26,14 +26,13 @@ _encode = msgspec.json.Encoder().encode
 class Prompt:
     """The texts of a request in any order, tokens for what is no text, and what may be answered."""
 
-    __slots__ = ("_system", "answer", "answers", "texts", "tokens")
+    tokens = 0
+    answer = 0
+    """Tokens the model may write; 0 where that is not said."""
+    answers = 1
 
     def __init__(self, fields: Mapping[str, Json]) -> None:
         self.texts: list[str] = []
-        self.tokens = 0
-        self.answer = 0
-        """Tokens the model may write; 0 where that is not said."""
-        self.answers = 1
         self._system: list[str] = []
         for name, value in fields.items():
             if (read := _READ.get(name)) is not None:
@@ -53,22 +52,14 @@ class Prompt:
     def messages(self, value: Json) -> None:
         """Take in messages, or items of the Responses API."""
         for message in _objects(value):
-            role = message.get("role")
+            role, content = message.get("role"), message.get("content")
             if role in _SYSTEM:
-                self.instructions(message.get("content"))
-                continue
-            self.tokens += MESSAGE
-            if role is None:
-                self.tokens += 1
-                self._part(message)
-                continue
-            if role in ROLES:
-                self.tokens += 1
-            elif isinstance(role, str):
-                self.texts.append(role)
-            self._content(message.get("content"))
-            for call in _objects(message.get("tool_calls")):
-                self._part(call)
+                self.instructions(content)
+            elif role in ROLES and isinstance(content, str) and "tool_calls" not in message:
+                self.tokens += MESSAGE + 1  # as most are
+                self.texts.append(content)
+            else:
+                self._message(message, role)
 
     def plain(self, value: Json) -> None:
         """Take in what is completed or embedded: one text, several, or numbers of tokens."""
@@ -91,6 +82,20 @@ class Prompt:
     def tools(self, value: Json) -> None:
         """Take in definitions of tools, each as the JSON it is."""
         self.texts += [_encode(tool).decode() for tool in _objects(value)]
+
+    def _message(self, message: dict[str, Json], role: Json) -> None:
+        self.tokens += MESSAGE
+        if role is None:
+            self.tokens += 1
+            self._part(message)
+            return
+        if role in ROLES:
+            self.tokens += 1
+        elif isinstance(role, str):
+            self.texts.append(role)
+        self._content(message.get("content"))
+        for call in _objects(message.get("tool_calls")):
+            self._part(call)
 
     def bound(self, value: Json) -> None:
         """Take in how much may be written; of several bounds the widest."""

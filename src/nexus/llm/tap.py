@@ -106,7 +106,8 @@ def current() -> Tap:
 
 def passed_on() -> bytes:
     """Write the header lines by which a provider continues the trace; none unless the configuration wants it."""
-    return b"".join([f"{name}: {value}\r\n".encode() for name, value in observation.passed_on()])
+    headers = observation.passed_on()
+    return b"".join([f"{name}: {value}\r\n".encode() for name, value in headers]) if headers else b""
 
 
 class Metered(Tap):
@@ -221,10 +222,10 @@ class Metered(Tap):
     def _found(self) -> ends.Ends:
         if not self._whole and self._tail is None:
             return self._ends
-        payloads = (
-            [self._whole] if self._tail is None else ends.of_stream(self._protocol, self._head, self._tail)
-        )
-        found = ends.read(self._protocol, payloads)
+        if self._tail is None:
+            found = ends.of_whole(self._protocol, self._whole)
+        else:
+            found = ends.read(self._protocol, ends.of_stream(self._protocol, self._head, self._tail))
         found.model = found.model or self._ends.model
         return found
 

@@ -81,7 +81,7 @@ class MemoryStore:
                 shelf.move_to_end(key)
             if counter.running != (running := now // window.slot):
                 counter.advance(running, window.span)
-            if refused is None and counter.total + charge.amount > charge.limit and charge.at is None:
+            if counter.total + charge.amount > charge.limit and charge.at is None and refused is None:
                 refused = len(found)
             found.append((charge, counter))
         used: list[int] = []

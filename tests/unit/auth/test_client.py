@@ -148,3 +148,16 @@ def test_several_groups_of_which_none_exists_are_refused() -> None:
 def test_refusals_are_json() -> None:
     body = refusal(config({"jwt_claim": "absent"}), [], {})
     assert msgspec.json.decode(body)["error"] == "missing_client_id"
+
+
+def test_whom_claims_name_is_found_once_and_never_mistaken() -> None:
+    identify = identifier(
+        ClientIdentification.model_validate({"enabled": True, "client_id": {"jwt_claim": "sub"}})
+    )
+    alice: dict[str, object] = {"sub": "alice"}
+    assert identify((), alice) is identify((), alice)
+    for number in range(10_000):  # the place of claims that are gone is taken by others
+        assert identify((), {"sub": f"{number}"}) == Identity(f"{number}")
+    assert identify((), alice) == Identity("alice")
+    with pytest.raises(Unidentified):
+        identify((), {})

@@ -46,8 +46,10 @@ def tokens(usage: Usage | None) -> Tokens | None:
     ],
 )
 def test_counts_of_openai_are_those_of_its_reader(usage: dict[str, object]) -> None:
-    found = ends.read("openai", [msgspec.json.encode({"usage": usage})])
+    body = msgspec.json.encode({"usage": usage})
+    found = ends.of_whole("openai", body)
     assert found.tokens == tokens(read_openai(msgspec.to_builtins(usage)))
+    assert found == ends.read("openai", [body])
 
 
 def test_counts_of_anthropic_replace_earlier_ones() -> None:
@@ -102,6 +104,8 @@ def test_why_it_ended_is_told_in_one_language(
 def test_what_cannot_be_read_is_passed_over(payload: bytes) -> None:
     good = b'{"model":"m","usage":{"prompt_tokens":1,"completion_tokens":2}}'
     assert ends.read("openai", [payload, good]) == ends.Ends("m", Tokens(1, 2))
+    assert ends.of_whole("openai", payload) == ends.Ends()
+    assert ends.of_whole("openai", good) == ends.Ends("m", Tokens(1, 2))
 
 
 @needed

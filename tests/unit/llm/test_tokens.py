@@ -107,6 +107,13 @@ async def test_bytes_of_an_image_are_no_text() -> None:
     assert await estimated({"messages": [user([small])]}) == await estimated({"messages": [user([large])]})
 
 
+@pytest.mark.parametrize(
+    "message", [[], {}, 1, {"role": []}, {"role": {}, "content": 1}, {"content": [1, [2]]}]
+)
+async def test_a_message_that_is_none_is_estimated_all_the_same(message: object) -> None:
+    assert await estimated({"messages": [message]}) <= 7
+
+
 @pytest.mark.parametrize("body", [b"", b"[]", b'"text"', b'{"messages": 1, "input": 2, "tools": "x"}'])
 async def test_what_is_no_chat_is_estimated_all_the_same(body: bytes) -> None:
     assert (await COUNTER.estimate(body)).input == 3
