@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import AsyncGenerator, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -610,6 +611,50 @@ async def test_a_redis_that_does_not_answer_is_given_up() -> None:
         with pytest.raises(StoreFailed):
             await made.start()
     silent.close()
+
+
+async def test_one_answer_that_is_late_refuses_nobody_else() -> None:
+    held = asyncio.Event()
+    async with redis() as server, contextlib.AsyncExitStack() as stack:
+        proxy = await asyncio.start_server(partial(_through, server.port, held, []), "127.0.0.1", 0)
+        stack.callback(proxy.close)
+        url = f"redis://127.0.0.1:{proxy.sockets[0].getsockname()[1]}"
+        pool = {"min_idle": 2, "max_size": 2}
+        made = store(server, url=url, response_timeout="200ms", pool=pool)
+        stack.push_async_callback(made.close)
+        await made.start()
+        held.set()
+        charge = Charge("k", Window.of(60), 100, 1)
+        late = [asyncio.create_task(made.charge([charge])) for _ in range(2)]
+        answered, _ = await asyncio.wait(late, return_when=asyncio.FIRST_COMPLETED)
+        assert [task.exception() for task in answered] == [None]
+        while not all(task.done() for task in late):
+            await made.charge([charge])
+        assert [type(task.exception()) for task in late if task.exception()] == [StoreFailed]
+        assert (made.trouble, made.failures) == (None, 1)
+        await made.charge([charge])
+
+
+async def _through(
+    port: int,
+    held: asyncio.Event,
+    known: list[object],
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+) -> None:
+    """Pass bytes on in both directions; once `held` is set, those of the first connection no more."""
+    known.append(writer)
+    first = known[0] is writer
+    ours, theirs = await asyncio.open_connection("127.0.0.1", port)
+
+    async def carry(source: asyncio.StreamReader, to: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while data := await source.read(4096):
+                if not (first and held.is_set()):
+                    to.write(data)
+        to.close()
+
+    await asyncio.gather(carry(reader, theirs), carry(ours, writer))
 
 
 async def _silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -43,6 +43,8 @@ class RedisStore:
         self._redis: Any = client.Redis(connection_pool=self._pool)
         self._sha = ""
         self._rests_until = 0.0
+        self._answered = 0.0
+        """When it last answered anybody."""
         self.failures = 0
         """Decisions that could not be made, in all."""
         self.trouble: str | None = None
@@ -95,9 +97,12 @@ class RedisStore:
             if self.trouble is not None and time.monotonic() < self._rests_until:
                 self.failures += 1
                 raise StoreFailed(self.trouble)
-            answer = await self._run(len(charges), arguments)
-        except (RedisError, OSError) as error:
-            raise self._failed(error) from error
+            begun = time.monotonic()
+            try:
+                answer = await self._run(len(charges), arguments)
+            except (RedisError, OSError) as error:
+                raise self._failed(error, begun) from error
+            self._answered = time.monotonic()
         finally:
             self._working -= 1
             self._turns.release()
@@ -129,8 +134,12 @@ class RedisStore:
             self._sha = await self._redis.script_load(_SCRIPT)
             return await run(self._sha, count, *arguments)
 
-    def _failed(self, error: Exception) -> StoreFailed:
+    def _failed(self, error: Exception, begun: float) -> StoreFailed:
         self.failures += 1
+        if (
+            isinstance(error, TimedOut) and self._answered > begun
+        ):  # it is slow with one, and there for others
+            return StoreFailed(str(error))
         self._rests_until = time.monotonic() + _REST
         if self.trouble is None:  # one line per outage
             log.error("Redis cannot be reached, limits are not counted: %s", error)
