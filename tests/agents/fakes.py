@@ -173,8 +173,14 @@ class Gateway:
 
 
 def environment(home: Any, **more: str) -> dict[str, str]:
-    """Make an environment with nothing in it but what a test says."""
-    return {"HOME": str(home), "PATH": "/nonexistent", "NEXUS_DATA_DIR": f"{home}/data", **more}
+    """Make an environment with nothing in it but what a test says: a gateway that happens to run here is not found."""
+    return {
+        "HOME": str(home),
+        "PATH": "/nonexistent",
+        "NEXUS_DATA_DIR": f"{home}/data",
+        "NEXUS_LISTEN_ADDRESS": "127.0.0.1:1",
+        **more,
+    }
 
 
 def custom(home: Any, gateway: Gateway, **more: str) -> dict[str, str]:

@@ -93,6 +93,10 @@ def test_an_unknown_model_is_a_wrong_call(ok: dict[str, str]):
     done = agents(ok, "orchestrate", "x", "--model", "told-modle")
     assert done.returncode == 2
     assert "told-model" in done.stderr
+    far = agents(ok, "orchestrate", "x", "--model", "zzzzzz")
+    assert (far.returncode, "`nexus-agents models`" in far.stderr) == (2, True)
+    away = agents(ok, "orchestrate", "x", "--model", "opencode-custom-opus")
+    assert (away.returncode, "It needs the adapter opencode" in away.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +161,9 @@ def test_models_experts_and_runs_are_listed_as_lines_with_tabs(ok: dict[str, str
     (heading, run) = agents(ok, "trace", "list").stdout.splitlines()
     assert (heading.split("\t")[0], run.split("\t")[1]) == ("RUN", "done")
     shown = agents(ok, "trace", "show", run.split("\t")[0]).stdout
-    assert "answer answer Custom OpenAI told-model" in shown
+    assert "answer Custom OpenAI told-model" in shown
+    assert "answer answer" not in shown
+    assert "tokens cost unknown" in shown
     assert "run_done" in shown
 
 
@@ -185,7 +191,13 @@ def test_research_without_a_network_says_so(tmp_path: Path):
         nobody(tmp_path, NEXUS_CUSTOM_API_ALLOW_PRIVATE="1", **nowhere), "research", "discover", "x"
     )
     assert done.returncode == 1
-    assert "needs the internet" in done.stderr
+    assert done.stderr.count("needs the internet") == 1
+
+
+def test_a_list_with_nothing_on_it_says_so(tmp_path: Path):
+    done = agents(nobody(tmp_path), "research", "pending")
+    assert (done.stdout, done.stderr) == ("ID\tSOURCE\tTOPIC\tTITLE\n", "There are none.\n")
+    assert '"count": 0' in agents(nobody(tmp_path), "research", "pending", "--format", "json").stdout
 
 
 def test_a_misspelt_variable_is_warned_about_and_not_in_json(ok: dict[str, str]):

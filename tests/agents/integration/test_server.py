@@ -22,6 +22,7 @@ from mcp_types import CallToolResult, TextContent
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 
 from agents.fake_opencode import FakeOpenCode
+from agents.fakes import environment
 from nexus_agents.errors import AdapterError, Kind, Misuse
 from nexus_agents.options import OnProgress, OrchestrateOptions, Progress, VoteOptions
 from nexus_agents.results import Consensus, Orchestration, VoteCounts
@@ -41,7 +42,7 @@ NAMES = {
 
 @pytest.fixture
 def environ(tmp_path: Path) -> dict[str, str]:
-    return {"HOME": str(tmp_path), "NEXUS_DATA_DIR": str(tmp_path / "data"), "PATH": str(tmp_path)}
+    return environment(tmp_path, PATH=str(tmp_path))
 
 
 @contextlib.asynccontextmanager

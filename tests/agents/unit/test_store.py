@@ -1,7 +1,9 @@
 """The data file: made once, shared by processes, never half-written."""
 
 import multiprocessing
+import os
 import sqlite3
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -154,3 +156,15 @@ def test_outcomes_speak_softly_and_only_when_there_are_some(tmp_path: Path):
     outcomes.record("a", "bad", "general", True, 10)
     now[0] -= 8 * 86_400
     assert sum(row["calls"] for row in outcomes.report("a", "general")) == 1, "the old ones are gone"
+
+
+def test_the_file_is_never_readable_by_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing(file: Path, mode: int) -> None: ...
+
+    monkeypatch.setattr(Path, "chmod", nothing)  # what is mended later has been read by then
+    before = os.umask(0)
+    try:
+        connect(tmp_path).close()
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()} == {0o600}
