@@ -96,6 +96,27 @@ async def test_a_collector_that_was_away_gets_what_was_told_meanwhile(
     assert lost == 0
 
 
+@SPOKEN
+async def test_what_a_collector_rejects_of_a_batch_it_takes_is_counted(receive: Receive, spoken: str) -> None:
+    with receive() as receiver:
+        receiver.rejects = 1
+        async with telling(receiver, more=protocol(spoken)) as (nexus, _):
+            await chat(nexus)
+            await until(lambda: receiver.spans and receiver.metrics, receiver)
+            dropped = "nexus.telemetry.dropped"
+            await until(lambda: receiver.metrics[dropped].at(signal="traces").value >= 1, receiver)
+
+
+@SPOKEN
+async def test_a_warning_says_why(receive: Receive, spoken: str, caplog: pytest.LogCaptureFixture) -> None:
+    with receive() as receiver:
+        receiver.refuses = True
+        async with telling(receiver, more=protocol(spoken)) as (nexus, _):
+            await chat(nexus)
+            await until(lambda: warnings(caplog))
+    assert {"grpc": "PERMISSION_DENIED: no", "http": "status 403"}[spoken] in caplog.text
+
+
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     """Name the signals that were warned about, as often as they were."""
     said = [one.getMessage() for one in caplog.records if one.levelno == logging.WARNING]

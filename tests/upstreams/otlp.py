@@ -100,6 +100,8 @@ class Receiver:
     headers: list[dict[str, str]] = field(default_factory=list[dict[str, str]])
     refuses: bool = False
     """Answer that it takes nothing, now or later."""
+    rejects: int = 0
+    """Items of each request it says it does not want."""
     held: threading.Event = field(default_factory=threading.Event)
     """Answers wait until it is set."""
     arrived: threading.Condition = field(default_factory=threading.Condition)
@@ -118,6 +120,14 @@ class Receiver:
             self.headers.append(headers)
             self.arrived.notify_all()
         return True
+
+    def answer(self, signal: str) -> Message:
+        """Give what a request that was taken is answered."""
+        answer: Any = _SERVICES[signal][2]()
+        if self.rejects:
+            items = {"traces": "spans", "metrics": "data_points", "logs": "log_records"}[signal]
+            setattr(answer.partial_success, f"rejected_{items}", self.rejects)
+        return answer
 
     def wait(self, condition: Callable[[], object], seconds: float = 20) -> None:
         """Wait for what has arrived to satisfy a condition."""
@@ -263,7 +273,7 @@ def _service(receiver: Receiver, signal: str) -> grpc.GenericRpcHandler:
         metadata = {name: str(value) for name, value in context.invocation_metadata() or ()}
         if not receiver.take(signal, asked, metadata):
             context.abort(grpc.StatusCode.PERMISSION_DENIED, "no")
-        return response()
+        return receiver.answer(signal)
 
     handler: Any = grpc.unary_unary_rpc_method_handler(
         export, request_deserializer=request.FromString, response_serializer=response.SerializeToString
@@ -290,8 +300,10 @@ def by_http(tls: Tls | None = None, port: int = 0) -> Generator[Receiver]:
             )
             with contextlib.suppress(ConnectionError):
                 self.send_response(200 if taken else 403)
-                self.send_header("content-length", "0")
+                answer = receiver.answer(signal).SerializeToString() if taken else b""
+                self.send_header("content-length", str(len(answer)))
                 self.end_headers()
+                self.wfile.write(answer)
 
         def log_message(self, format: str, *args: object) -> None: ...
 

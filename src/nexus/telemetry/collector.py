@@ -4,7 +4,6 @@ https://opentelemetry.io/docs/specs/otlp/#otlpgrpc, https://opentelemetry.io/doc
 """
 
 import gzip
-import logging
 import os
 import ssl
 from collections.abc import Mapping, Sequence
@@ -20,8 +19,6 @@ from nexus.telemetry.instruments import AnyInstrument
 from nexus.telemetry.lines import Line
 from nexus.telemetry.outbox import Sent
 from nexus.telemetry.trace import Span
-
-log = logging.getLogger(__name__)
 
 Signal = Literal["traces", "metrics", "logs"]
 _AGENT = f"nexus/{__version__}"
@@ -50,17 +47,18 @@ _CHANNEL = (
     ("grpc.min_reconnect_backoff_ms", 1000),
     ("grpc.max_reconnect_backoff_ms", 1000),
 )
+_MAX_WHY = 300
 _COMPRESSION = "OTEL_EXPORTER_OTLP_COMPRESSION"
 
 
 class Transport(Protocol):
     """Sends bytes and waits for the answer's."""
 
-    def send(self, body: bytes) -> bytes | None:
-        """Give the answer, or None where the collector did not take it, and will not.
+    def send(self, body: bytes) -> bytes:
+        """Give the answer.
 
         Raises:
-            Unavailable: it may take it later.
+            NotTaken: the collector did not take it.
         """
         ...
 
@@ -69,8 +67,13 @@ class Transport(Protocol):
         ...
 
 
-class Unavailable(Exception):
-    """A collector is away, busy or too slow."""
+class NotTaken(Exception):
+    """A collector is away, busy or too slow, or it refuses."""
+
+    def __init__(self, why: str, *, again: bool = False) -> None:
+        super().__init__(why[:_MAX_WHY])
+        self.again = again
+        """Whether it may take the same later."""
 
 
 class Collector:
@@ -105,13 +108,9 @@ class Collector:
 
     def _send(self, body: bytes) -> Sent:
         try:
-            answer = self._transport.send(body)
-        except Unavailable as error:
-            log.debug("a collector is not there: %s", error)
-            return Sent(False, again=True)
-        if answer is None:
-            return Sent(False)
-        return Sent(True, rejected=self._rejected(answer))
+            return Sent(True, rejected=self._rejected(self._transport.send(body)))
+        except NotTaken as error:
+            return Sent(False, error.again, why=str(error))
 
     def _rejected(self, answer: bytes) -> int:
         try:
@@ -124,6 +123,8 @@ class Collector:
 
 class _Grpc:
     def __init__(self, signal: Signal, config: OtlpConfig) -> None:
+        # it tells of each failed try on standard error; one warning of ours says as much
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
         import grpc  # pyright: ignore[reportMissingTypeStubs]  # it has none
 
         given, address = config.grpc, urlsplit(config.endpoint)
@@ -151,17 +152,14 @@ class _Grpc:
         self._timeout = config.timeout
         self._errors = grpc.RpcError
 
-    def send(self, body: bytes) -> bytes | None:
+    def send(self, body: bytes) -> bytes:
         try:
             return self._call(body, timeout=self._timeout, metadata=self._metadata)
         except self._errors as error:
             code = error.code().name
-            if code in _CODES:
-                raise Unavailable(code) from None
-            log.debug("a collector refuses: %s", code)
-            return None
-        except ValueError:  # the channel was closed meanwhile
-            return None
+            raise NotTaken(f"{code}: {error.details()}", again=code in _CODES) from None
+        except ValueError:
+            raise NotTaken("closed") from None
 
     def close(self) -> None:
         self._channel.close()
@@ -187,20 +185,17 @@ class _Http:
         self._named = {"sni_hostname": tls.domain_name} if tls.domain_name is not None else {}
         self._errors = httpx2.HTTPError
 
-    def send(self, body: bytes) -> bytes | None:
+    def send(self, body: bytes) -> bytes:
         content = gzip.compress(body, 6, mtime=0) if self._packs else body
         try:
             answer = self._client.post(self._url, content=content, extensions=self._named)
         except self._errors as error:
-            raise Unavailable(type(error).__name__) from None
-        except RuntimeError:  # the client was closed meanwhile
-            return None
-        if answer.is_success:
-            return answer.content
-        if answer.status_code in _STATUSES:
-            raise Unavailable(str(answer.status_code))
-        log.debug("a collector refuses: %d", answer.status_code)
-        return None
+            raise NotTaken(f"{type(error).__name__}: {error}", again=True) from None
+        except RuntimeError:
+            raise NotTaken("closed") from None
+        if not answer.is_success:
+            raise NotTaken(f"status {answer.status_code}", again=answer.status_code in _STATUSES)
+        return answer.content
 
     def close(self) -> None:
         self._client.close()

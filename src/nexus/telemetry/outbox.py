@@ -20,6 +20,8 @@ class Sent(NamedTuple):
     """Whether a collector that did not take it may do so later."""
     rejected: int = 0
     """Items of it that the collector did not want, where it took the others."""
+    why: str = ""
+    """Why it was not taken."""
 
 
 T = TypeVar("T")
@@ -37,20 +39,17 @@ class Health:
         self.failures = 0
         """Exports that failed, in all."""
 
-    def tell(self, *, taken: bool) -> None:
+    def tell(self, sent: Sent) -> None:
         """Say what became of an export."""
         with self._telling:
-            self.failures += not taken
-            changed = taken == self._failing
-            self._failing = not taken
-        if changed:
-            if taken:
-                log.info("%s are taken again", self._what)
-            else:
-                log.warning(
-                    "%s are not taken by their collector; what finds no room is dropped until it is back",
-                    self._what,
-                )
+            self.failures += not sent.taken
+            changed = sent.taken == self._failing
+            self._failing = not sent.taken
+        if changed and sent.taken:
+            log.info("%s are taken again", self._what)
+        elif changed:
+            text = "%s are not taken by their collector (%s); what finds no room is dropped until it is back"
+            log.warning(text, self._what, sent.why)
 
 
 class Outbox(Generic[T]):
@@ -144,10 +143,10 @@ class Outbox(Generic[T]):
     def _send(self, batch: list[T]) -> Sent:
         try:
             sent = self._export(batch)
-        except Exception:  # whatever the libraries of an export raise, the next batch may pass
+        except Exception as error:  # whatever the libraries of an export raise, the next batch may pass
             log.debug("an export failed", exc_info=True)
-            sent = Sent(False)
-        self.health.tell(taken=sent.taken)
+            sent = Sent(False, why=type(error).__name__)
+        self.health.tell(sent)
         return sent
 
 
@@ -179,8 +178,8 @@ class Ticker:
         while not closed:
             closed = self._closed.wait(self._delay)
             try:
-                taken = self._export().taken
-            except Exception:
+                sent = self._export()
+            except Exception as error:
                 log.debug("an export failed", exc_info=True)
-                taken = False
-            self.health.tell(taken=taken)
+                sent = Sent(False, why=type(error).__name__)
+            self.health.tell(sent)

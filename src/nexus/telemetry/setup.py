@@ -77,10 +77,10 @@ class Telemetry:
         except Exception:  # whatever is wrong with it, the request is answered
             log.exception("telemetry failed on a request")
 
-    def exposition(self) -> bytes:
-        """Write the metrics as Prometheus reads them."""
+    async def exposition(self) -> bytes:
+        """Write the metrics as Prometheus reads them; beside the loop, since there may be many."""
         self.pipeline.flush()
-        return prometheus.write(self.metrics.all(), self.resource)
+        return await asyncio.to_thread(prometheus.write, tuple(self.metrics.all()), self.resource)
 
     def start(self) -> None:
         """Begin to send; the second time nothing happens."""

@@ -48,7 +48,7 @@ def _request(seen: Observation, trace: Trace, record: RequestRecord) -> Span:
         "http.route": record.route,
         "url.full": shown,
         "url.scheme": scope.get("scheme", "http"),
-        "server.address": host.decode("latin-1"),
+        "server.address": redact_name(host.decode("latin-1")),
         "http.response.status_code": record.status,
     }
     if record.client is not None:
