@@ -1,6 +1,6 @@
 # Nexus, and nexus-agents beside it: no root, no compiler, no pip of its own, and a file system that may be read-only.
 #   docker build -t nexus .
-#   docker run -p 8000:8000 -e OPENAI_API_KEY nexus
+#   docker run -p 127.0.0.1:8000:8000 -e OPENAI_API_KEY nexus
 # A build for keeps pins the base image by digest: --build-arg PYTHON_IMAGE=python@sha256:...
 ARG PYTHON_IMAGE=python:3.12-slim-bookworm
 

@@ -52,7 +52,7 @@ def _with_everything() -> str:
 
 def main() -> None:
     """Write it beside the archives."""
-    file = ROOT / "dist" / f"nexus_gateway-{__version__}.cdx.json"
+    file = ROOT / "dist" / f"nexus_ai_gateway-{__version__}.cdx.json"
     file.parent.mkdir(exist_ok=True)
     write(file)
     print(file.relative_to(ROOT))

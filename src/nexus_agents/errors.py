@@ -53,10 +53,11 @@ class Misuse(AgentsError):
 class UnknownModel(Misuse):
     """No adapter serves this model and no registry row has the name."""
 
-    def __init__(self, name: str, near: Iterable[str] = ()) -> None:
+    def __init__(self, name: str, near: Iterable[str] = (), why: str = "") -> None:
         self.near = tuple(near)
+        meant = f"Did you mean {', '.join(self.near)}?" if self.near else ""
         super().__init__(
-            f'There is no model "{name}".', f"Did you mean {', '.join(self.near)}?" if self.near else ""
+            f'There is no model "{name}".', why or meant or "`nexus-agents models` shows those there are."
         )
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from nexus_agents.errors import Misuse, Unreachable
 from nexus_agents.results import Added, Answered, Discovered, Discovery, FailedSource, Paper
-from nexus_agents.sources import Sources, arxiv_number
+from nexus_agents.sources import OFFLINE, Sources, arxiv_number
 from nexus_agents.trace import now
 
 Status = Literal["implemented", "planned", "in-progress", "not-started", "rejected"]
@@ -68,8 +68,9 @@ class Research:
         failed = tuple(answer for answer in answers if isinstance(answer, FailedSource))
         if len(failed) == len(asked):
             raise Unreachable(
-                "No source could be asked: " + " ".join(f"{one.source}: {one.error}" for one in failed),
-                "Research needs the internet.",
+                "No source could be asked: "
+                + " ".join(one.error.removesuffix(OFFLINE).rstrip() for one in failed),
+                OFFLINE,
             )
         found = [
             (name, paper)

@@ -216,7 +216,7 @@ def resolve(name: str, offers: Offers, registry: Registry) -> list[Offer]:
         if found:
             return found
         if row.adapter:
-            raise UnknownModel(name, (f"(it needs the adapter {row.adapter}, which does not offer it)",))
+            raise UnknownModel(name, why=f"It needs the adapter {row.adapter}, which does not offer it.")
     by_adapter = [offer for offer in offers.automatic if offer.adapter.name == name]
     listed = [
         offer

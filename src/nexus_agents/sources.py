@@ -14,6 +14,7 @@ from nexus_agents.results import Paper
 
 TIMEOUT = 20.0
 LARGEST = 8 * 1024 * 1024
+OFFLINE = "Research needs the internet."
 _ATOM = "{http://www.w3.org/2005/Atom}"
 _ARXIV_ID = re.compile(
     r"(?:arxiv[:\-]|https?://arxiv\.org/(?:abs|pdf)/)?"
@@ -171,9 +172,10 @@ class Sources:
                         raise Unreachable(f"{source} answered with more than 8 MB.")
                 return bytes(body)
         except httpx2.HTTPError as error:
+            slow = isinstance(error, httpx2.TimeoutException)
             raise Unreachable(
-                f"{source} cannot be reached: {type(error).__name__}.",
-                "Check the connection to the internet.",
+                f"{source} {'did not answer in time' if slow else 'cannot be reached'}.",
+                OFFLINE,
             ) from error
         except Refused as error:
             raise Unreachable(f"{source}: {error}") from error

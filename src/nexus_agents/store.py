@@ -1,5 +1,6 @@
 """The one SQLite file: traces, outcomes, memory and research. It knows tables and nothing of what they mean."""
 
+import os
 import sqlite3
 from pathlib import Path
 
@@ -70,8 +71,11 @@ def connect(data_dir: Path) -> sqlite3.Connection:
     path = data_dir / "agents.db"
     try:
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        database = sqlite3.connect(path, timeout=10, isolation_level=None)
+        os.close(
+            os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        )  # never readable by others, not even for a moment
         path.chmod(0o600)
+        database = sqlite3.connect(path, timeout=10, isolation_level=None)
         database.row_factory = sqlite3.Row
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = NORMAL")

@@ -149,6 +149,8 @@ def test_every_command_says_what_it_does() -> None:
     for name, command in COMMANDS.items():
         assert command.help, name
         for one in command.params:
+            assert one.help, f"{name} {one.name}"
+        for one in command.params:
             assert one.help or name.startswith("nexus-agents ") or one.param_type_name == "argument", (
                 name,
                 one.name,

@@ -286,25 +286,46 @@ async def test_no_session_is_ever_shown_two_tokens(served: Setup, suffix: str) -
     assert {len(tokens) for tokens in sessions.values()} == {1}
 
 
+async def begin(user: User) -> str:
+    """Begin a session with the gateway."""
+    client = {"name": "t", "version": "1"}
+    params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": client}
+    hello = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}
+    return (await user.ask("POST", "/mcp", encode(hello), **ACCEPT)).headers["mcp-session-id"]
+
+
 async def test_a_session_with_the_gateway_cannot_be_taken_over(users: tuple[User, User]) -> None:
     alice, bob = users
-    hello = {
-        "jsonrpc": "2.0",
-        "id": 1,
-        "method": "initialize",
-        "params": {
-            "protocolVersion": "2025-11-25",
-            "capabilities": {},
-            "clientInfo": {"name": "t", "version": "1"},
-        },
-    }
-    begun = await alice.ask("POST", "/mcp", encode(hello), **ACCEPT)
-    session = begun.headers["mcp-session-id"]
+    session = await begin(alice)
     ping = encode({"jsonrpc": "2.0", "id": 2, "method": "ping"})
     for method, body in (("POST", ping), ("GET", b""), ("DELETE", b"")):
         stolen = await bob.ask(method, "/mcp", body, **ACCEPT, mcp_session_id=session)
         assert stolen.status == 404
     assert (await alice.ask("POST", "/mcp", ping, **ACCEPT, mcp_session_id=session)).status == 200
+
+
+async def test_a_session_named_beside_ones_own_is_not_entered(users: tuple[User, User]) -> None:
+    alice, bob = users
+    own, foreign = await begin(bob), await begin(alice)
+    own_notes = f"personal__notes_of_{bob.name}"
+    tool: dict[str, Any] = {"name": "execute", "arguments": {"name": own_notes, "arguments": {}}}
+    call = encode({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params": tool})
+    theirs = call.replace(bob.name.encode(), alice.name.encode())
+    assert alice.name in repr(await alice.ask("POST", "/mcp", theirs, **ACCEPT, mcp_session_id=foreign))
+    for method, body in (("POST", call), ("GET", b""), ("DELETE", b"")):
+        lines = {
+            "host": "test",
+            "authorization": f"Bearer {bob.token}",
+            "content-length": str(len(body)),
+            **ACCEPT,
+        }
+        head = [f"{method} /mcp HTTP/1.1", *(f"{name}: {value}" for name, value in lines.items())]
+        head += [f"mcp-session-id: {own}", f"mcp-session-id: {foreign}", "connection: close", "", ""]
+        told = await bob.nexus.send("\r\n".join(head).encode() + body)
+        assert told.status == 400, told
+        assert alice.name not in repr(told)
+    again = await alice.ask("POST", "/mcp", theirs, **ACCEPT, mcp_session_id=foreign)
+    assert f"{alice.name} {{}}" in repr(again)
 
 
 async def test_tokens_are_written_nowhere(users: tuple[User, User], caplog: pytest.LogCaptureFixture) -> None:

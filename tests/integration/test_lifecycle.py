@@ -265,6 +265,15 @@ def test_an_address_in_use_is_told(echo: Path) -> None:
 def test_check_says_good(echo: Path) -> None:
     ended = command("check", str(echo))
     assert (ended.returncode, ended.stdout.strip()) == (0, f"{echo}: good (1 provider)")
+    assert command("--config", str(echo), "check").stdout == ended.stdout
+
+
+def test_check_misses_what_a_local_model_needs(tmp_path: Path) -> None:
+    file = tmp_path / "nexus.toml"
+    file.write_text('[llm.providers.here]\ntype = "local"\nmodel_path = "/nowhere/model.gguf"\n')
+    ended = command("check", str(file))
+    assert ended.returncode == 1
+    assert "/nowhere/model.gguf" in ended.stderr
 
 
 def test_schema_is_json() -> None:

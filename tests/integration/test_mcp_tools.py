@@ -41,7 +41,7 @@ def test_servers_that_do_not_work_are_named(tmp_path: Path, capsys: pytest.Captu
     assert listed(file, {}) == 1
     shown = capsys.readouterr()
     assert "math__adder" in shown.out
-    assert "bad: it could not be started: No such file or directory" in shown.err
+    assert 'bad: it could not be started: No such file or directory\n  → stderr = "inherit"' in shown.err
     assert search(file, {}, ["adder"]) == 0
     assert "bad: it could not be started" in capsys.readouterr().err
 
@@ -52,7 +52,9 @@ def test_a_tool_is_called_and_its_failure_is_one(tmp_path: Path, capsys: pytest.
     assert msgspec.json.decode(capsys.readouterr().out)["structuredContent"] == {"sum": 3}
     assert call(file, {}, "math__fail", "{}") == 1
     assert call(file, {}, "math__nothing", "{}") == 1
+    assert "there is no tool math__nothing; `nexus tools list` shows all" in capsys.readouterr().err
     assert call(file, {}, "math__adder", "{") == 1
+    assert "the arguments are not JSON" in capsys.readouterr().err
 
 
 def test_the_search_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

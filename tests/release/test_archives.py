@@ -75,7 +75,7 @@ def test_the_wheel_is_typed_carries_its_data_and_says_what_it_is(built: Built) -
     }
     assert contents.of_wheel(built.wheel) >= {"nexus/py.typed", "nexus_agents/py.typed", *data}
     with zipfile.ZipFile(built.wheel) as opened:
-        described = opened.read(f"nexus_gateway-{__version__}.dist-info/METADATA").decode()
+        described = opened.read(f"nexus_ai_gateway-{__version__}.dist-info/METADATA").decode()
     said = email.message_from_string(described)
     assert (said["Name"], said["Version"]) == (PROJECT["name"], __version__)
     assert said["License-Expression"] == "Apache-2.0"

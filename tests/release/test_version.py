@@ -25,7 +25,7 @@ def test_the_version_is_written_once() -> None:
 
 
 def test_everything_that_tells_a_version_tells_that_one() -> None:
-    assert version("nexus-gateway") == __version__
+    assert version("nexus-ai-gateway") == __version__
     assert CliRunner().invoke(nexus.cli.app, ["--version"]).output == f"nexus {__version__}\n"
     agents = CliRunner().invoke(nexus_agents.cli.app, ["--version"])
     assert agents.output == f"nexus-agents {__version__}\n"

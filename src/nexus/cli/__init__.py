@@ -17,6 +17,7 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # else "[default: ...]" in a help text is taken for markup and left out
 )
 
 ConfigOption = Annotated[
@@ -72,17 +73,19 @@ def serve(
 
 @app.command()
 def check(
-    context: typer.Context, file: Annotated[Path | None, typer.Argument(help="Configuration file.")] = None
+    context: typer.Context,
+    file: Annotated[Path | None, typer.Argument(help="The same as --config.")] = None,
+    config: ConfigOption = None,
 ) -> None:
-    """Check a configuration file without serving it: everything but the network."""
+    """Check the configuration file: everything but the network."""
     from nexus.cli.inspect import check
 
-    raise typer.Exit(check(file or context.obj, os.environ))
+    raise typer.Exit(check(file or config or context.obj, os.environ))
 
 
 @app.command()
 def schema() -> None:
-    """Print the JSON Schema of the configuration file, for editors that complete TOML."""
+    """Print the JSON Schema of the file, for editors."""
     from nexus.cli.inspect import schema
 
     schema()
@@ -90,34 +93,39 @@ def schema() -> None:
 
 @app.command()
 def models(context: typer.Context, config: ConfigOption = None) -> None:
-    """Ask the providers and print what is served, by whom, and how we know."""
+    """Print what is served, by whom, and how we know."""
     from nexus.cli.inspect import models
 
     raise typer.Exit(models(config or context.obj, os.environ))
 
 
-tools = typer.Typer(help="Look at the tools of the MCP servers.", no_args_is_help=True)
+tools = typer.Typer(help="Look at the tools of the MCP servers.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(tools, name="tools")
 
 
 @tools.command("list")
-def list_tools(config: ConfigOption = None) -> None:
+def list_tools(context: typer.Context, config: ConfigOption = None) -> None:
     """Start the servers and print their tools."""
     from nexus.cli.tools import listed
 
-    raise typer.Exit(listed(config, os.environ))
+    raise typer.Exit(listed(config or context.obj, os.environ))
 
 
 @tools.command()
-def search(words: list[str], config: ConfigOption = None) -> None:
+def search(
+    context: typer.Context,
+    words: Annotated[list[str], typer.Argument(help="Keywords, as a model would give them.")],
+    config: ConfigOption = None,
+) -> None:
     """Print what a search for these keywords finds."""
     from nexus.cli.tools import search
 
-    raise typer.Exit(search(config, os.environ, words))
+    raise typer.Exit(search(config or context.obj, os.environ, words))
 
 
 @tools.command()
 def call(
+    context: typer.Context,
     name: Annotated[str, typer.Argument(help="Name as server__tool.")],
     arguments: Annotated[str, typer.Argument(help="Arguments as a JSON object.")] = "{}",
     config: ConfigOption = None,
@@ -125,18 +133,19 @@ def call(
     """Run a tool and print its result."""
     from nexus.cli.tools import call
 
-    raise typer.Exit(call(config, os.environ, name, arguments))
+    raise typer.Exit(call(config or context.obj, os.environ, name, arguments))
 
 
 @tools.command("eval")
 def evaluate_search(
+    context: typer.Context,
     file: Annotated[Path, typer.Argument(help='Lines of {"keywords": [...], "expect": ["server__tool"]}.')],
     config: ConfigOption = None,
 ) -> None:
     """Measure the search on queries whose answers are known."""
     from nexus.cli.tools import measure
 
-    raise typer.Exit(measure(config, os.environ, file))
+    raise typer.Exit(measure(config or context.obj, os.environ, file))
 
 
 def main() -> None:

@@ -9,9 +9,12 @@ from rich.console import Console
 from rich.table import Table
 
 from nexus.cli.source import find
+from nexus.config import Config
 from nexus.config import schema as config_schema
 from nexus.errors import ConfigError
 from nexus.llm.catalog import DiscoveryFailed
+from nexus.llm.providers.base import ProviderFailed
+from nexus.llm.providers.local import Local
 from nexus.server.app import Gateway
 from nexus.telemetry import logs
 
@@ -20,19 +23,35 @@ def check(file: Path | None, environ: Mapping[str, str]) -> int:
     """Check a file; gives 0 when it can be served."""
     try:
         loaded, _ = find(file, environ)
-        Gateway(loaded.config)
-    except ConfigError as error:
+    except (ConfigError, OSError) as error:
         logs.complain(str(error))
         return 1
-    except (OSError, ValueError) as error:
-        logs.complain(f"{file}: {error}")
+    try:
+        _installed(Gateway(loaded.config))
+    except (OSError, ValueError, ProviderFailed) as error:
+        logs.complain(f"{loaded.origin}: {error}")
         return 1
     out = Console(soft_wrap=True, highlight=False)
     for warning in loaded.warnings:
         out.print(f"warning: {warning}", markup=False)
-    count = len(loaded.config.llm.providers)
-    out.print(f"{loaded.origin}: good ({count} provider{'' if count == 1 else 's'})", markup=False)
+    out.print(f"{loaded.origin}: good ({_counted(loaded.config)})", markup=False)
     return 0
+
+
+def _installed(gateway: Gateway) -> None:
+    """Look for what local models need.
+
+    Raises:
+        ProviderFailed: it is not there.
+    """
+    for provider in gateway.providers:
+        if isinstance(provider, Local):
+            provider.file()
+
+
+def _counted(config: Config) -> str:
+    counts = ((len(config.llm.providers), "provider"), (len(config.mcp.servers), "MCP server"))
+    return ", ".join(f"{count} {noun}{'' if count == 1 else 's'}" for count, noun in counts if count)
 
 
 def schema() -> None:

@@ -71,7 +71,12 @@ def _greet(loaded: Loaded) -> None:
 def _banner(address: str, gateway: Gateway) -> None:
     """Say what a user needs next."""
     models = gateway.catalog.snapshot.models
-    log.info("Ready: %s from %s", _count(models, "model"), _count(gateway.providers, "provider"))
+    parts = list[str]()
+    if gateway.providers:
+        parts.append(f"{_count(models, 'model')} from {_count(gateway.providers, 'provider')}")
+    if gateway.mcp is not None:
+        parts.append(_count(gateway.config.mcp.servers, "MCP server"))
+    log.info("Ready: %s", ", ".join(parts) or "nothing to serve")
     if not models or not any(True for _ in served(gateway)):
         return
     base = f"{address}{gateway.config.llm.protocols.openai.path}/v1"

@@ -7,10 +7,12 @@ from typing import Any
 
 import msgspec
 from mcp.shared.exceptions import MCPError
+from mcp_types import METHOD_NOT_FOUND
 from rich.console import Console
 from rich.table import Table
 
 from nexus.cli.source import find
+from nexus.config.mcp import ChildServer, McpServer
 from nexus.errors import ConfigError
 from nexus.mcp.access import Access
 from nexus.mcp.caller import NOBODY
@@ -55,15 +57,21 @@ def search(file: Path | None, environ: Mapping[str, str], words: Sequence[str]) 
 
 def call(file: Path | None, environ: Mapping[str, str], name: str, arguments: str) -> int:
     """Run a tool and print its result as JSON; gives 1 when it fails."""
+    try:
+        given = msgspec.json.decode(arguments)
+    except msgspec.DecodeError as error:
+        logs.complain(f"the arguments are not JSON: {error}")
+        return 1
 
     async def work(servers: _Servers, out: Console) -> int:
         try:
-            given = {"name": name, "arguments": msgspec.json.decode(arguments)}
             result = await servers.service.handle(
-                "tools/call", {"name": "execute", "arguments": given}, Client()
+                "tools/call", {"name": "execute", "arguments": {"name": name, "arguments": given}}, Client()
             )
-        except (MCPError, msgspec.DecodeError) as error:
-            logs.complain(str(error))
+        except MCPError as error:
+            _complain(servers)
+            missing = f"there is no tool {name}; `nexus tools list` shows all"
+            logs.complain(missing if error.code == METHOD_NOT_FOUND else error.message)
             return 1
         out.print(msgspec.json.format(msgspec.json.encode(result), indent=2).decode(), markup=False)
         return 1 if result.get("isError") else 0
@@ -106,8 +114,13 @@ def _complain(servers: _Servers) -> bool:
     """Name the servers that do not work, and why."""
     troubles = {name: one.trouble for name, one in servers.pool.shared.items() if one.trouble is not None}
     for name, trouble in troubles.items():
-        logs.complain(f"{name}: {trouble}")
+        logs.complain(f"{name}: {trouble}{_cure(servers.pool.config.servers[name])}")
     return bool(troubles)
+
+
+def _cure(server: McpServer) -> str:
+    hidden = isinstance(server, ChildServer) and server.stderr == "null"
+    return '\n  → stderr = "inherit" in its table shows what it says' if hidden else ""
 
 
 def _first(text: Any) -> str:
@@ -117,7 +130,7 @@ def _first(text: Any) -> str:
 def _with(
     file: Path | None, environ: Mapping[str, str], work: Callable[[_Servers, Console], Awaitable[int]]
 ) -> int:
-    logs.setup(logs.Level.ERROR, None)
+    logs.setup(logs.Level.OFF, None)  # what is wrong is told at the end
     try:
         loaded, _ = find(file, environ)
     except ConfigError as error:

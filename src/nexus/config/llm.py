@@ -259,13 +259,11 @@ class LocalConfig(ProviderConfig):
 
 
 def _kind(value: object) -> str:
-    if isinstance(value, ProviderConfig):
-        kind = value.type
-    elif isinstance(value, dict):
-        kind = cast("dict[str, object]", value).get("type")
-    else:
-        kind = None
-    return kind if kind in ("bedrock", "local") else "api"  # pyright: ignore[reportReturnType]
+    match value:
+        case ProviderConfig(type="bedrock" | "local" as kind) | {"type": "bedrock" | "local" as kind}:
+            return kind
+        case _:
+            return "api"
 
 
 Provider = Annotated[

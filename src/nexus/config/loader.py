@@ -22,6 +22,8 @@ from nexus.config.path import Path, touches, write
 from nexus.config.root import Config
 from nexus.errors import ConfigError, Problem
 
+_PATH = re.compile(r"\('[^()]*\)")
+"""How tomllib writes the name of a table."""
 _POSITION = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
 _ROUNDS = 8
 _NOTHING = object()
@@ -187,6 +189,7 @@ def _syntax(text: str, message: str) -> Problem:
     if position is None:
         return Problem("", f"not valid TOML: {message}")
     reason = message[: position.start()]
+    reason = _PATH.sub(lambda path: ".".join(re.findall(r"'([^']*)'", path[0])), reason)
     reason = reason[:1].lower() + reason[1:]
     if position[1] is None:
         return Problem("", f"not valid TOML: {reason} at the end of the file", line=text.count("\n") + 1)

@@ -36,11 +36,6 @@ def is_secret(shapes: Shapes) -> bool:
     return SecretStr in shapes
 
 
-def is_map(shapes: Shapes) -> bool:
-    """Tell whether the keys there are the user's own."""
-    return any(get_origin(shape) is dict for shape in shapes)
-
-
 def _inside(shape: Any, part: str | int) -> list[Any]:
     if isinstance(shape, type) and issubclass(shape, BaseModel):
         for name, info in shape.model_fields.items():

@@ -8,17 +8,20 @@ import re
 from collections.abc import Iterator
 
 _ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r", b"\n\r\n", b"\r\n\n")
-_EVENT = re.compile(rb".*?(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n))", re.DOTALL)
+_OVERLAP = 3
+_EVENT_END = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r(?!\n))")
 _LINE = re.compile(rb"(data:[ ]?)([^\r\n]*)")
 
 
 class Cutter:
     """Hold back the begun event of a stream. A machine for one stream; memory is bounded by `limit`."""
 
-    __slots__ = ("_held", "_limit", "_size")
+    __slots__ = ("_held", "_limit", "_recent", "_size")
 
     def __init__(self, limit: int = 64 * 1024 * 1024) -> None:
         self._held: list[bytes] = []
+        self._recent = b""
+        """The last bytes held: an ending may have begun in them."""
         self._size = 0
         self._limit = limit
 
@@ -35,18 +38,23 @@ class Cutter:
         self._size += len(piece)
         if self._size > self._limit:
             raise OverflowError(f"an event is larger than {self._limit} bytes")
-        if b"\n" not in piece and b"\r" not in piece:
-            return b""  # a long line, still growing: do not join it again and again
+        # an ending has at most four bytes: what was held before is not joined, nor looked at, again and again
+        recent = self._recent + piece
+        end = _last_end(recent)
+        if not end:
+            self._recent = recent[-_OVERLAP:]
+            return b""
         data = b"".join(held)
-        end = _last_end(data)
+        end += len(data) - len(recent)
         self._held = [data[end:]] if end < len(data) else []
+        self._recent = data[end:][-_OVERLAP:]
         self._size = len(data) - end
         return data[:end]
 
     def rest(self) -> bytes:
         """Give what was begun and not ended."""
         data = b"".join(self._held)
-        self._held, self._size = [], 0
+        self._held, self._recent, self._size = [], b"", 0
         return data
 
 
@@ -67,8 +75,8 @@ def events(data: bytes) -> list[bytes]:
     """Split whole events, each with its ending; what follows the last ending is an item of its own."""
     found: list[bytes] = []
     position = 0
-    for match in _EVENT.finditer(data):
-        found.append(match[0])
+    for match in _EVENT_END.finditer(data):
+        found.append(data[position : match.end()])
         position = match.end()
     if position < len(data):
         found.append(data[position:])

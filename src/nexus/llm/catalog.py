@@ -5,13 +5,12 @@ that fails keeps its last good list.
 """
 
 import asyncio
-import contextlib
 import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from nexus.errors import NexusError, UpstreamError
+from nexus.errors import NexusError, NotReady, UpstreamError
 from nexus.llm.canonical import Model
 from nexus.llm.providers.base import Provider
 
@@ -20,6 +19,8 @@ log = logging.getLogger(__name__)
 EXPLICIT_CREATED = 1719475200
 """What the contract says of models from the file."""
 _ASK_TIMEOUT = 60.0
+_PATIENCE = 30.0
+"""Seconds a request waits for the first round."""
 _MIN_REFRESH = 10.0
 """Seconds between two refreshes on demand: a client that asks for nonsense must not make us ask everybody each time."""
 
@@ -143,13 +144,19 @@ class Catalog:
         self._ready.set()
         self._keeper = asyncio.create_task(self._keep(), name="catalog")
 
-    async def wait(self, seconds: float) -> bool:
-        """Wait for the first round of discovery; tell whether it is over."""
-        if not self._ready.is_set():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await self._ready.wait()
-        return self._ready.is_set()
+    async def wait(self) -> None:
+        """Wait for the first round of discovery.
+
+        Raises:
+            NotReady: it takes too long.
+        """
+        if self._ready.is_set():
+            return
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                await self._ready.wait()
+        except TimeoutError:
+            raise NotReady("The model list is not there yet, try again in a moment") from None
 
     async def refresh(self) -> list[str]:
         """Ask every provider now; callers at the same time share one round. Gives what was answered with an error."""

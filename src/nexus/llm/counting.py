@@ -6,7 +6,7 @@ from functools import cache
 
 from nexus.errors import UpstreamError
 from nexus.llm import reply, tokens
-from nexus.llm.protocols.base import Counter, Inbound
+from nexus.llm.protocols.base import Inbound
 from nexus.llm.providers.base import Call
 from nexus.llm.reply import Reply, json_reply
 from nexus.llm.routing import Route
@@ -34,7 +34,8 @@ async def count(inbound: Inbound, write: Callable[[int], bytes], body: bytes, ch
         asked=chosen.asked,
     )
     try:
-        return await _ask(counter, call, chosen, write)
+        headers, answer = await reply.ask(chosen.provider, call)
+        return json_reply(write(counter.read_response(answer)), headers)
     except UpstreamError as error:
         if not knows_no_counts(error):
             raise
@@ -55,14 +56,3 @@ def knows_no_counts(error: UpstreamError) -> bool:
 @cache
 def _vocabulary() -> tokens.Counter:
     return tokens.Counter()
-
-
-async def _ask(counter: Counter, call: Call, chosen: Route, write: Callable[[int], bytes]) -> Reply:
-    answer = await chosen.provider.send(call)
-    try:
-        headers = await reply.succeeded(answer, chosen.provider, call.protocol)
-        found = counter.read_response(await reply.read(answer, chosen.provider))
-        return json_reply(write(found), headers)
-    except BaseException:
-        answer.close()
-        raise

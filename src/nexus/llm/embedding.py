@@ -5,8 +5,7 @@ from collections.abc import Sequence
 
 from nexus.errors import Unrepresentable
 from nexus.llm import reply
-from nexus.llm.canonical import Loss
-from nexus.llm.protocols import losses as loss_lists
+from nexus.llm.protocols import losses
 from nexus.llm.protocols.base import Embedder
 from nexus.llm.protocols.openai import embeddings
 from nexus.llm.providers.base import Call
@@ -24,15 +23,15 @@ async def embed(embedder: Embedder, body: bytes, chosen: Route) -> Reply:
         NexusError: the request breaks a rule, has what the provider lacks, or the provider failed.
     """
     asked = embeddings.read_request(body, chosen.model)
-    requests, losses = embedder.write_requests(asked.request)
-    if losses and chosen.rules.strict:
-        raise Unrepresentable(losses[0].path, losses[0].why)
+    requests, lost = embedder.write_requests(asked.request)
+    if lost and chosen.rules.strict:
+        raise Unrepresentable(lost[0].path, lost[0].why)
     answers: list[bytes] = []
     for begin in range(0, len(requests), _AT_ONCE):
         some = requests[begin : begin + _AT_ONCE]
         answers += await _send_all(some, chosen)
     written = embeddings.write_response(embedder.read_responses(answers), asked)
-    return json_reply(written, _dropped(losses))
+    return json_reply(written, losses.headers(lost))
 
 
 async def _send_all(requests: Sequence[tuple[str, bytes]], chosen: Route) -> list[bytes]:
@@ -49,14 +48,5 @@ async def _send_all(requests: Sequence[tuple[str, bytes]], chosen: Route) -> lis
 
 async def _send(path: str, body: bytes, chosen: Route) -> bytes:
     call = Call(chosen.provider.kind, b"POST", path, body, b"application/json", asked=chosen.asked)
-    answer = await chosen.provider.send(call)
-    try:
-        await reply.succeeded(answer, chosen.provider, call.protocol)
-        return await reply.read(answer, chosen.provider)
-    except BaseException:
-        answer.close()
-        raise
-
-
-def _dropped(losses: Sequence[Loss]) -> list[tuple[bytes, bytes]]:
-    return [(b"x-nexus-dropped", loss_lists.write_header(losses))] if losses else []
+    _, answer = await reply.ask(chosen.provider, call)
+    return answer

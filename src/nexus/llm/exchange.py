@@ -8,7 +8,6 @@ from nexus.context import Identity
 from nexus.errors import (
     InvalidRequest,
     NexusError,
-    NotReady,
     UnknownModel,
     UnknownProvider,
     UnsupportedMediaType,
@@ -27,7 +26,6 @@ from nexus.llm.routing import Route, route, within
 from nexus.llm.tokens import Metering
 from nexus.llm.translate import translate
 
-_WAIT_FOR_CATALOG = 30.0
 _JSON = b"application/json"
 
 
@@ -97,9 +95,9 @@ async def _exchange(
     name, path = chosen.provider.name, request.endpoint.path
     with await metering.reserve(request.identity, name, opened.model, path, request.body) as hold:
         reply = await _carry(request, opened, chosen, keep_alive)
-    return (
-        reply if not hold.measured else Reply(reply.status, reply.headers, metering.settle(hold, reply.body))
-    )
+    if not hold.measured:
+        return reply
+    return msgspec.structs.replace(reply, body=metering.settle(hold, reply.body))
 
 
 async def _carry(request: Request, opened: _Opened, chosen: Route, keep_alive: float) -> Reply:
@@ -181,8 +179,7 @@ async def _route(request: Request, opened: _Opened, catalog: Catalog) -> Route:
     try:
         return route(catalog.snapshot, opened.model)
     except (UnknownModel, UnknownProvider, InvalidRequest):
-        if not await catalog.wait(_WAIT_FOR_CATALOG):
-            raise NotReady("The model list is not there yet, try again in a moment") from None
+        await catalog.wait()
         await catalog.refresh_for(opened.model)
         return route(catalog.snapshot, opened.model)
 

@@ -44,24 +44,21 @@ async def relay(
     if kind == b"text/event-stream":
         answer.heartbeat = keep_alive
         events = _guarded(
-            stream(answer, name, endpoint.model_path, surface.keep_alive), answer, provider, surface, endpoint
+            stream(answer, name, endpoint.model_path, surface.keep_alive), provider, surface, endpoint
         )
-        return Reply(answer.status, [*headers, *reply.NO_BUFFERING], events)
+        return Reply(answer.status, [*headers, *reply.NO_BUFFERING], events, answer.close)
     headers += [pair for pair in answer.headers if pair[0] in (b"content-length", b"content-encoding")]
-    return Reply(answer.status, headers, _raw(answer))
+    return Reply(answer.status, headers, _raw(answer), answer.close)
 
 
 async def _raw(answer: Answer) -> AsyncGenerator[bytes]:
     """Pass on a body of any kind; a break in it is a break for the client too."""
-    try:
-        while piece := await answer.next():
-            yield piece
-    finally:
-        answer.close()
+    while piece := await answer.next():
+        yield piece
 
 
 async def _guarded(
-    events: AsyncGenerator[bytes], answer: Answer, provider: Provider, surface: Surface, endpoint: Endpoint
+    events: AsyncGenerator[bytes], provider: Provider, surface: Surface, endpoint: Endpoint
 ) -> AsyncGenerator[bytes]:
     """End a stream that fails on its way with the protocol's own event."""
     failure: NexusError
@@ -73,8 +70,6 @@ async def _guarded(
         failure = provider.failure(error)
     except OverflowError as error:
         failure = provider.failure(Failed(str(error), received=True))
-    finally:
-        answer.close()
     tap.current().failed(failure)
     yield surface.write_event(failure, endpoint)
 

@@ -1,12 +1,13 @@
 """What goes back to a client, and what of an upstream's answer goes with it."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
 import msgspec
 
 from nexus.errors import Headers, UpstreamError
 from nexus.http.client import Failed
-from nexus.llm.providers.base import Answer, Provider
+from nexus.llm.protocols.losses import DROPPED
+from nexus.llm.providers.base import Answer, Call, Provider
 
 MAX_WHOLE = 128 * 1024 * 1024
 """Bytes of an answer we hold."""
@@ -21,12 +22,16 @@ _RELAYED = frozenset(
         b"retry-after",
         b"retry-after-ms",
         b"x-amzn-requestid",
-        b"x-nexus-dropped",
+        DROPPED,
         b"x-request-id",
         b"x-should-retry",
     )
 )
 _RELAYED_PREFIXES = (b"x-ratelimit-", b"anthropic-ratelimit-")
+
+
+def _nothing() -> None:
+    pass
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -35,6 +40,8 @@ class Reply(msgspec.Struct, frozen=True):
     status: int
     headers: list[tuple[bytes, bytes]]
     body: bytes | AsyncGenerator[bytes]
+    close: Callable[[], None] = _nothing
+    """Gives up what is still coming, begun or not."""
 
 
 def json_reply(body: bytes, headers: Headers = ()) -> Reply:
@@ -71,6 +78,20 @@ async def succeeded(answer: Answer, provider: Provider, protocol: str) -> list[t
         body = await read(answer, provider, _MAX_ERROR)
         raise UpstreamError(answer.status, headers, body, answer.header(b"content-type") or b"", protocol)
     return headers
+
+
+async def ask(provider: Provider, call: Call) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """Send a call and read its answer to the end: the headers a client may see of it, and its body.
+
+    Raises:
+        NexusError: there is no answer, or none that is whole and no failure.
+    """
+    answer = await provider.send(call)
+    try:
+        return await succeeded(answer, provider, call.protocol), await read(answer, provider)
+    except BaseException:
+        answer.close()
+        raise
 
 
 def media_type(content_type: bytes | None) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 
 import msgspec
 
-from nexus.errors import NexusError, Unrepresentable
+from nexus.errors import NexusError, Unrepresentable, UpstreamGarbage
 from nexus.http import frames
 from nexus.http.client import Failed
 from nexus.llm import caching, reply, tap
@@ -22,15 +22,14 @@ from nexus.llm.canonical import (
     ToolCall,
     Usage,
 )
+from nexus.llm.protocols import losses
 from nexus.llm.protocols.base import Inbound, StreamReader, StreamWriter, Wire
 from nexus.llm.protocols.folding import fold, unfold
-from nexus.llm.protocols.losses import write_header
 from nexus.llm.protocols.tool_names import shorten_all
 from nexus.llm.providers.base import Answer, Call, Provider
 from nexus.llm.reply import Reply, json_reply
 from nexus.llm.routing import Route
 
-_DROPPED = b"x-nexus-dropped"
 _ID_PREFIXES = {"google": "gen-", "bedrock": "bedrock-"}
 
 
@@ -85,7 +84,7 @@ async def _write(
     if not streams:
         return Reply(200, headers, translation.stream_of_whole(await reply.read(answer, provider)))
     answer.heartbeat = keep_alive
-    return Reply(200, headers, translation.stream(answer, silence))
+    return Reply(200, headers, translation.stream(answer, silence), answer.close)
 
 
 class Translation:
@@ -115,8 +114,8 @@ class Translation:
         if cache and wire.caches(model):
             caching.mark(self.request)
         self._sent, self._long_names = shorten_all(self.request, wire.longest_tool_name)
-        self.payload, losses = wire.write_request(self._sent)
-        self.losses: list[Loss] = [*losses]
+        self.payload, lost = wire.write_request(self._sent)
+        self.losses: list[Loss] = [*lost]
         self.usage: Usage | None = None
         """What the provider counted; known when the answer is complete."""
         self._tap = tap.current()
@@ -134,7 +133,7 @@ class Translation:
 
     def dropped(self) -> list[tuple[bytes, bytes]]:
         """Write what was left out as a header, if anything was."""
-        return [(_DROPPED, write_header(self.losses))] if self.losses else []
+        return losses.headers(self.losses)
 
     def whole(self, body: bytes) -> bytes:
         """Write a whole answer."""
@@ -159,11 +158,16 @@ class Translation:
         cutter = frames.Cutter()
         reader, writer = self._wire.read_stream(self._sent), self._inbound.write_stream(self.request)
         written: list[bytes] = []
+        received = 0
         try:
             while (piece := await answer.next()) != b"":
                 if piece is None:
                     yield keep_alive
-                elif ready := cutter.feed(piece):
+                    continue
+                received += len(piece)
+                if received > reply.MAX_WHOLE:  # some protocols tell all that was said once more at the end
+                    raise OverflowError(f"the stream is longer than {reply.MAX_WHOLE} bytes")
+                if ready := cutter.feed(piece):
                     self._convert(ready, reader, writer, written)
                     if out := b"".join(written):
                         yield out
@@ -179,8 +183,9 @@ class Translation:
         except OverflowError as error:
             broken = self._provider.failure(Failed(str(error), received=True))
             yield b"".join(written) + self._fail(broken, writer)
-        finally:
-            answer.close()
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # what a reader leaves for later
+            garbage = UpstreamGarbage("The upstream sent an event that is none of its protocol")
+            yield b"".join(written) + self._fail(garbage, writer)
 
     def _fail(self, error: NexusError, writer: StreamWriter) -> bytes:
         self._tap.failed(error)
@@ -196,7 +201,7 @@ class Translation:
     def _write_whole(self, response: ChatResponse) -> bytes:
         self.usage = response.usage
         self._tap.answered(response.model, response.usage, response.stop)
-        written, losses = self._inbound.write_response(
+        written, lost = self._inbound.write_response(
             msgspec.structs.replace(
                 response,
                 model=self._asked,
@@ -206,7 +211,7 @@ class Translation:
             ),
             self.request,
         )
-        self.losses += losses
+        self.losses += lost
         return written
 
     def _ours(self, event: Event) -> Event:

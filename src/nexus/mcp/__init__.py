@@ -1,5 +1,5 @@
 """The MCP half: every configured MCP server behind one endpoint.
 
-`service` is what a client asks, `toolbox` what one identity may see, `upstream` one server behind us, `pool` all of them,
-`index` the search. Only `front` and `link` know the SDK; nothing here knows Starlette.
+`service` is what a client asks, `toolbox` what one caller may see, `upstream` one server behind us, `pool` all of them,
+`index` the search. Only `front` speaks through the SDK; the rest takes its errors and constants.
 """

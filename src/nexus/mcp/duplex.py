@@ -128,7 +128,7 @@ class Duplex:
     def _take(self, data: bytes) -> None:
         try:
             message = decode(data)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             self._unreadable += 1
             if self._unreadable <= _TOLD:
                 log.warning(

@@ -6,7 +6,7 @@ https://spec.openapis.org/oas/v3.1.0
 
 import asyncio
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -119,7 +119,7 @@ async def read(web: Web, where: str, base_url: str) -> Api:
 def _read(text: bytes) -> list[Operation]:
     try:
         document: Any = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         if _YAML.search(text[:4096]):
             raise Lost("its document is YAML, convert it to JSON", sent=False) from None
         raise Lost("its document is not JSON", sent=False) from None
@@ -131,6 +131,7 @@ def _read(text: bytes) -> list[Operation]:
 def operations(document: Raw) -> Iterator[Operation]:
     """Read every operation; of two with one name the later gets a number."""
     taken: dict[str, int] = {}
+    schemas = _Schemas(document)
     for path, item in _dict(document.get("paths")).items():
         shared = _list(_dict(item).get("parameters"))
         for method in _METHODS:
@@ -142,7 +143,7 @@ def operations(document: Raw) -> Iterator[Operation]:
             ).strip("_")
             taken[name] = taken.get(name, 0) + 1
             unique = name if taken[name] == 1 else f"{name}_{taken[name]}"
-            yield _operation(document, method, path, unique, operation, shared)
+            yield _operation(document, schemas, method, path, unique, operation, shared)
 
 
 def target(operation: Operation, arguments: Raw) -> str:
@@ -174,13 +175,13 @@ def result(status: int, content: bytes) -> Raw:
     found: Raw = {"content": [{"type": "text", "text": text}]}
     try:
         decoded: Any = msgspec.json.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return found
     return {**found, "structuredContent": decoded} if isinstance(decoded, dict) else found
 
 
 def _operation(
-    document: Raw, method: str, path: str, name: str, described: Raw, shared: list[Raw]
+    document: Raw, schemas: "_Schemas", method: str, path: str, name: str, described: Raw, shared: list[Raw]
 ) -> Operation:
     places: dict[str, str] = {}
     properties: Raw = {}
@@ -200,7 +201,7 @@ def _operation(
         properties["body"] = _described(media, body.get("description"))
         if body.get("required"):
             required.append("body")
-    schema = _self_contained(document, {"type": "object", "properties": properties, "required": required})
+    schema = schemas.self_contained({"type": "object", "properties": properties, "required": required})
     texts = (described.get("summary"), described.get("description"))
     tool: Raw = {
         "name": name,
@@ -235,17 +236,45 @@ def _resolved(document: Raw, node: Raw) -> Raw:
     return {}
 
 
-def _self_contained(document: Raw, schema: Raw) -> Raw:
-    """Take the schemas along that are referred to: a tool's schema stands alone."""
-    schemas = _dict(_dict(document.get("components")).get("schemas"))
-    definitions: Raw = {}
-    left = [*_references(schema)]
-    while left:
-        if (name := left.pop()) not in definitions and name in schemas:
-            definitions[name] = _rewritten(schemas[name])
-            left += _references(schemas[name])
-    whole = cast("Raw", _rewritten(schema))
-    return {**whole, "$defs": dict(sorted(definitions.items()))} if definitions else whole
+class _Schemas:
+    """The schemas of a document, as tools take them along: a tool's schema stands alone.
+
+    A few that refer to each other, taken along by each of many tools, would make gigabytes of a small document.
+    """
+
+    def __init__(self, document: Raw) -> None:
+        self._all = _dict(_dict(document.get("components")).get("schemas"))
+        self._read: dict[str, tuple[Any, Sequence[str], int]] = {}
+        self._left = MAX_MESSAGE
+
+    def self_contained(self, schema: Raw) -> Raw:
+        """Take along what a schema refers to.
+
+        Raises:
+            Lost: all tools together are too large.
+        """
+        definitions: Raw = {}
+        left = [*_references(schema)]
+        while left:
+            if (name := left.pop()) not in definitions and name in self._all:
+                definitions[name], more, size = self._definition(name)
+                left += more
+                self._take(size)
+        whole = cast("Raw", _rewritten(schema))
+        self._take(len(encode(whole)))
+        return {**whole, "$defs": dict(sorted(definitions.items()))} if definitions else whole
+
+    def _take(self, size: int) -> None:
+        self._left -= size
+        if self._left < 0:
+            why = f"the tools of its document would take more than {MAX_MESSAGE} bytes"
+            raise Lost(why, sent=False)
+
+    def _definition(self, name: str) -> tuple[Any, Sequence[str], int]:
+        if (known := self._read.get(name)) is None:
+            schema = _rewritten(self._all[name])
+            known = self._read[name] = (schema, tuple(set(_references(self._all[name]))), len(encode(schema)))
+        return known
 
 
 def _references(node: object) -> Iterator[str]:

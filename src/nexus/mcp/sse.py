@@ -18,7 +18,6 @@ class Events:
 
     def __init__(self, web: Web, message_url: str | None) -> None:
         self._web = web
-        self._message_url = message_url
         self._endpoint: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._stream: Response | None = None
         if message_url is not None:

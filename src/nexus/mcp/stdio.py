@@ -139,7 +139,11 @@ def _stderr(server: ChildServer, files: contextlib.ExitStack) -> int | IO[bytes]
         case "pipe":
             return asyncio.subprocess.PIPE
         case StderrFile(file=Path() as file):
-            return files.enter_context(file.open("ab"))
+            return files.enter_context(open(file, "ab", opener=_private))
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)  # what servers say there may hold anything
 
 
 def _signal(group: int, number: signal.Signals) -> bool:

@@ -331,7 +331,7 @@ def _modern_headers(method: str, params: Raw, envelope: Envelope) -> list[tuple[
 def _message(data: bytes) -> Message | None:
     try:
         return decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
 
 

@@ -28,6 +28,8 @@ _PATIENCE = 5.0
 _DEBOUNCE = 0.3
 """Seconds in which further notices of changed lists are one."""
 
+_SAID = 300
+"""Characters of a server's own words that are shown."""
 _LISTS = (
     "notifications/tools/list_changed",
     "notifications/prompts/list_changed",
@@ -216,8 +218,10 @@ class Upstream:
 
     def _failed(self, error: Exception) -> None:
         match error:
-            case Lost() | Slow() | Refused() | MCPError():
+            case Lost() | Slow() | Refused():
                 why = str(error)
+            case MCPError():
+                why = _printable(str(error))
             case TimeoutError():
                 why = f"not up within {self._startup_timeout:g} seconds"
             case _:
@@ -272,7 +276,15 @@ class Upstream:
             log.warning(
                 "MCP server %s: its changed lists could not be read (%s), the old ones are kept",
                 self.name,
-                error or "not in time",
+                _printable(str(error)) or "not in time",
             )
         else:
             self._has(found)
+
+
+def _printable(said: str) -> str:
+    """Write the words of a server on one line, without what would command a terminal: `/ready` and the log show them."""
+    text = " ".join(said[:_SAID].split())
+    return "".join(
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
+    )

@@ -89,9 +89,9 @@ def refusal(answer: client.Response, *, session: bool) -> Exception:
 
 
 def field(event: bytes, name: bytes) -> bytes:
-    """Read a field of a server-sent event; `b""` without it."""
+    """Read a field of a server-sent event; `b""` without it, and for one with a NUL, which could be no header."""
     for line in event.splitlines():
-        if line.startswith(name + b":"):
+        if line.startswith(name + b":") and b"\0" not in line:
             return line[len(name) + 1 :].strip()
     return b""
 

@@ -271,7 +271,7 @@ def limiter(
         try:
             from nexus.ratelimit.redis import RedisStore  # only who shares counters pays for the client
         except ModuleNotFoundError as error:
-            cure = "pip install 'nexus-gateway[redis]'"
+            cure = "pip install 'nexus-ai-gateway[redis]'"
             raise ValueError(f"server.rate_limits.storage: Redis needs a package more: {cure}") from error
         store = RedisStore(limits.storage)
     return Limiter(watch(store), limits, providers, servers, limits.on_store_error)

@@ -7,6 +7,8 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from nexus.server.asgi import Scope
+
 EXTENSION = "nexus.connection"
 GONE = "the client has gone"
 HEAD_TIMEOUT = 30.0
@@ -34,6 +36,8 @@ class Connection(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, **more)
         self._received = 0
         self._head = 0
+        self._aside = 0
+        """Bytes received after a head, since its end or the last piece of its body: chunk extensions and trailers."""
         self._in_head = True
         self._cork: Cork | None = None
         self._clock: asyncio.TimerHandle | None = None
@@ -48,7 +52,12 @@ class Connection(HttpToolsProtocol):
         self._received = len(data)
         if self._in_head:
             self._head += self._received
+        else:
+            self._aside += self._received
         super().data_received(data)
+        if self._aside > self.max_head:
+            self.cut()
+            return
         if not self._in_head or self.transport.is_closing():
             return
         if self._head > self.max_head:
@@ -59,7 +68,7 @@ class Connection(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_head = True
-        self._head = self._received
+        self._head, self._aside = self._received, 0
         self.scope["extensions"] = {EXTENSION: self}  # type: ignore[typeddict-item]  # an extension of ours
 
     def on_headers_complete(self) -> None:
@@ -72,11 +81,16 @@ class Connection(HttpToolsProtocol):
             self._refuse()
             return
         super().on_headers_complete()
+        self.headers = []  # trailers go here and nowhere: what comes after a body has passed no proxy's checks
         if self._cork is not None:
             self._cork.head = True
             self.cycle.transport = self._cork  # type: ignore[assignment]  # a cycle only writes and closes
         if LEAVING in self.app_state:
             self.cycle.keep_alive = False
+
+    def on_body(self, body: bytes) -> None:
+        self._aside = 0
+        super().on_body(body)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._clock is not None:
@@ -106,6 +120,11 @@ class Connection(HttpToolsProtocol):
         else:
             self.last()
             self.timeout_keep_alive = self.app_state[LEAVING]
+
+    @property
+    def arrived(self) -> bool:
+        """Whether the request under way is here to its last byte."""
+        return not self.cycle.more_body
 
     def watch(self, task: "asyncio.Task[Any] | None") -> None:
         """Name the task to cancel when the client hangs up; `None` when its answer is complete."""
@@ -161,6 +180,11 @@ class Cork:
         if self._held:
             held, self._held = self._held, b""
             self._transport.write(held)
+
+
+def of(scope: Scope) -> Connection | None:
+    """Give the connection a request has come by; `None` where no listener of ours brings it."""
+    return scope.get("extensions", {}).get(EXTENSION)
 
 
 def _size(headers: list[tuple[bytes, bytes]]) -> int:

@@ -1,16 +1,30 @@
 """What a gateway knows of itself and nobody has to count, shown among the metrics."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol
 
-from nexus.llm.providers.base import Connected
+from nexus.llm.catalog import Catalog
+from nexus.llm.providers.base import Connected, Provider
 from nexus.telemetry.instruments import Gauge, Key, Number
 
 if TYPE_CHECKING:
-    from nexus.server.app import Gateway
+    from nexus.server.mcp import Mcp  # its SDK takes a second to load
 
 
-def of(gateway: "Gateway") -> Iterator[Gauge]:
+class Gateway(Protocol):
+    """What is looked at."""
+
+    active: int
+    catalog: Catalog
+    mcp: "Mcp | None"
+
+    @property
+    def providers(self) -> Sequence[Provider]:
+        """Whom the models are of."""
+        ...
+
+
+def of(gateway: Gateway) -> Iterator[Gauge]:
     """Make the gauges of a gateway."""
     yield Gauge(
         "http.server.active_requests",
@@ -51,13 +65,13 @@ def of(gateway: "Gateway") -> Iterator[Gauge]:
         )
 
 
-def _providers(gateway: "Gateway") -> Iterator[tuple[Key, Number]]:
+def _providers(gateway: Gateway) -> Iterator[tuple[Key, Number]]:
     troubles = gateway.catalog.troubles
     for provider in gateway.providers:
         yield (provider.name,), int(provider.trouble is None and provider.name not in troubles)
 
 
-def _connections(gateway: "Gateway") -> Iterator[tuple[Key, Number]]:
+def _connections(gateway: Gateway) -> Iterator[tuple[Key, Number]]:
     for provider in gateway.providers:
         if isinstance(provider, Connected):
             active, idle = provider.connections
@@ -65,7 +79,7 @@ def _connections(gateway: "Gateway") -> Iterator[tuple[Key, Number]]:
             yield (provider.name, "idle"), idle
 
 
-def _servers(gateway: "Gateway") -> Iterator[tuple[Key, Number]]:
+def _servers(gateway: Gateway) -> Iterator[tuple[Key, Number]]:
     if gateway.mcp is not None:
-        for name, upstream in gateway.mcp.pool.shared.items():
+        for name, upstream in tuple(gateway.mcp.pool.shared.items()):  # read from other threads
             yield (name,), int(upstream.trouble is None)

@@ -6,8 +6,10 @@ from typing import Protocol
 from nexus.llm.catalog import Catalog
 from nexus.llm.protocols.fields import encode
 from nexus.llm.providers.base import Provider
+from nexus.server.answer import show
 from nexus.server.asgi import Receive, Scope, Send
 from nexus.server.connection import LEAVING
+from nexus.server.middleware.refusal import JSON
 
 _HEALTHY = b'{"status":"healthy"}'
 
@@ -17,7 +19,7 @@ class Health:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer GET and HEAD."""
-        await _answer(scope, send, 200, _HEALTHY)
+        await show(scope, send, JSON, _HEALTHY)
 
 
 class Servers(Protocol):
@@ -54,18 +56,7 @@ class Ready:
         ready = tried and (works or not self._providers)
         if LEAVING in scope.get("state", ()):
             ready, parts["server"] = False, "shutting down"
-        await _answer(scope, send, 200 if ready else 503, encode({"ready": ready, "parts": parts}))
+        await show(scope, send, JSON, encode({"ready": ready, "parts": parts}), 200 if ready else 503)
 
     def _state(self, provider: Provider) -> str:
         return provider.trouble or self._catalog.troubles.get(provider.name) or "up"
-
-
-async def _answer(scope: Scope, send: Send, status: int, body: bytes) -> None:
-    if scope["method"] not in ("GET", "HEAD"):
-        headers = [(b"allow", b"GET, HEAD"), (b"content-length", b"0")]
-        await send({"type": "http.response.start", "status": 405, "headers": headers})
-        await send({"type": "http.response.body", "body": b""})
-        return
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -5,9 +5,10 @@ from nexus.errors import MethodNotAllowed, NexusError
 from nexus.llm.catalog import Catalog
 from nexus.llm.protocols.fields import encode
 from nexus.llm.protocols.openai.errors import write_error
+from nexus.llm.reply import Reply, json_reply
 from nexus.ratelimit.limiter import Limiter
+from nexus.server.answer import failure, serve
 from nexus.server.asgi import Receive, Scope, Send
-from nexus.server.middleware.refusal import JSON, answer
 
 
 class Limits:
@@ -19,11 +20,13 @@ class Limits:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer GET and HEAD."""
+        await serve(scope, send, self._reply(scope))
+
+    async def _reply(self, scope: Scope) -> Reply:
         try:
-            await answer(send, 200, JSON, await self._body(scope))
+            return json_reply(await self._body(scope))
         except NexusError as error:
-            status, content_type, body = write_error(error)
-            await answer(send, status, content_type, body, *error.headers)
+            return failure(error, write_error)
 
     async def _body(self, scope: Scope) -> bytes:
         if scope["method"] not in ("GET", "HEAD"):

@@ -1,38 +1,22 @@
 """The routes of the LLM half: read a bounded body, call `exchange`, send what it gives."""
 
-import asyncio
-import contextlib
 import itertools
-import logging
 import secrets
 from collections.abc import Iterable
-from typing import Any
 
 from nexus.context import of
-from nexus.errors import (
-    BodyTooLarge,
-    Internal,
-    InvalidRequest,
-    MethodNotAllowed,
-    NexusError,
-    NotFound,
-    NotReady,
-    UnknownModel,
-)
-from nexus.http.client import Failed
+from nexus.errors import MethodNotAllowed, NexusError, NotFound, UnknownModel
 from nexus.llm import tap
 from nexus.llm.catalog import Catalog
-from nexus.llm.exchange import Reply, Request, exchange
+from nexus.llm.exchange import Request, exchange
 from nexus.llm.protocols.base import Endpoint, Surface
+from nexus.llm.reply import Reply, json_reply
 from nexus.llm.tokens import Metering
-from nexus.server import connection
+from nexus.server.answer import failure, serve
 from nexus.server.asgi import Receive, Scope, Send
-
-log = logging.getLogger(__name__)
+from nexus.server.body import read_body
 
 DEFAULT_PATH = "/llm/openai"
-_BODY_IDLE = 60.0
-"""Seconds between two pieces of a request body."""
 _REQUEST_IDS = (b"x-request-id", b"request-id")
 _process = f"nx-{secrets.token_hex(6)}".encode()
 _numbers = itertools.count(1)
@@ -84,17 +68,14 @@ class Routes:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        client: connection.Connection | None = scope.get("extensions", {}).get(connection.EXTENSION)
-        if client is not None:
-            client.watch(asyncio.current_task())
+        await serve(scope, send, self._reply(scope, receive))
+
+    async def _reply(self, scope: Scope, receive: Receive) -> Reply:
         try:
             reply = await self._answer(scope, receive)
-            await _send(reply, send, client)
         except NexusError as error:
-            await _send(_failure(error, self.surface), send, client)
-        finally:
-            if client is not None:
-                client.watch(None)
+            reply = failure(error, self.surface.write_error)
+        return _numbered(reply)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Reply:
         path: str = scope["path"]
@@ -107,27 +88,21 @@ class Routes:
         method: str = scope["method"]
         if method not in endpoint.methods:
             raise MethodNotAllowed(", ".join(endpoint.methods))
-        content_type, length, forwarded = b"", 0, b""
+        content_type, forwarded = b"", b""
         for name, value in scope["headers"]:
             if name == b"content-type":
                 content_type = value
-            elif name == b"content-length":
-                length = int(value)
             elif name in self.surface.forwarded:
                 forwarded += name + b": " + value + b"\r\n"
-        if length > self._max_body:
-            raise BodyTooLarge(self._max_body)
-        body = await self._body(receive) if method == "POST" else b""
-        query = scope["query_string"]
         request = Request(
             self.surface,
             endpoint,
             method,
             below,
             provider,
-            query,
+            scope["query_string"],
             content_type,
-            body,
+            await read_body(scope, receive, self._max_body) if method == "POST" else b"",
             forwarded,
             scope["headers"],
             of(scope).identity,
@@ -161,29 +136,13 @@ class Routes:
             raise MethodNotAllowed("GET")
         rest = path[len(prefix) + len("/models") :]
         tap.begin(tap.MODELS, self.surface.name)
-        if not await self._catalog.wait(30.0):
-            raise NotReady("The model list is not there yet, try again in a moment")
+        await self._catalog.wait()
         served = self._catalog.snapshot.models
         if rest in ("", "/"):
-            return _json(200, self.surface.write_list(served.values()))
+            return json_reply(self.surface.write_list(served.values()))
         if (model := served.get(rest[1:])) is None:
             raise UnknownModel(f"Model '{rest[1:]}' not found")
-        return _json(200, self.surface.write_model(model))
-
-    async def _body(self, receive: Receive) -> bytes:
-        parts: list[bytes] = []
-        size = 0
-        message = await receive()
-        while True:
-            if message["type"] == "http.disconnect":
-                raise InvalidRequest("The request body ended early")
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            if size > self._max_body:
-                raise BodyTooLarge(self._max_body)
-            if not message.get("more_body", False):
-                return parts[0] if len(parts) == 1 else b"".join(parts)
-            message = await _within(receive)
+        return json_reply(self.surface.write_model(model))
 
 
 def _prefixes(surface: Surface, base: str, taken: tuple[str, ...]) -> tuple[str, ...]:
@@ -199,47 +158,10 @@ def _prefixes(surface: Surface, base: str, taken: tuple[str, ...]) -> tuple[str,
     )
 
 
-async def _within(receive: Receive) -> dict[str, Any]:
-    try:
-        async with asyncio.timeout(_BODY_IDLE):
-            return await receive()
-    except TimeoutError:
-        raise InvalidRequest(f"The request body stopped for {_BODY_IDLE:g} seconds") from None
-
-
-async def _send(reply: Reply, send: Send, client: connection.Connection | None) -> None:
-    headers = reply.headers
-    for name, _ in headers:
+def _numbered(reply: Reply) -> Reply:
+    """Give a reply an id, unless its provider has: what a client tells of can be found."""
+    for name, _ in reply.headers:
         if name in _REQUEST_IDS:
-            break
-    else:
-        headers.append((b"x-request-id", b"%s-%x" % (_process, next(_numbers))))
-    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    if isinstance(reply.body, bytes):
-        await send({"type": "http.response.body", "body": reply.body})
-        return
-    try:
-        async with contextlib.aclosing(reply.body) as pieces:
-            async for piece in pieces:
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
-    except Failed as failure:
-        log.warning("an answer broke off: %s", failure)
-        if client is None:
-            raise
-        client.cut()
-        return
-    await send({"type": "http.response.body", "body": b""})
-
-
-def _failure(error: NexusError, surface: Surface) -> Reply:
-    if isinstance(error, Internal):
-        log.error("internal error %s", error.reference)
-    status, content_type, body = surface.write_error(error)
-    headers = [*error.headers, (b"content-type", content_type), (b"content-length", b"%d" % len(body))]
-    return Reply(status, headers, body)
-
-
-def _json(status: int, body: bytes) -> Reply:
-    return Reply(
-        status, [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))], body
-    )
+            return reply
+    reply.headers.append((b"x-request-id", b"%s-%x" % (_process, next(_numbers))))
+    return reply

@@ -11,12 +11,12 @@ from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.shared.exceptions import MCPError
-from mcp_types import HEADER_MISMATCH, INVALID_REQUEST
+from mcp_types import INVALID_REQUEST
 from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS
 
 from nexus import context
 from nexus.config import Config
-from nexus.errors import NotReady
+from nexus.errors import InvalidRequest, NotReady
 from nexus.mcp import front
 from nexus.mcp.access import Access
 from nexus.mcp.caller import Caller
@@ -30,7 +30,11 @@ from nexus.ratelimit import RateLimited
 from nexus.ratelimit.limiter import Limiter
 from nexus.server import connection
 from nexus.server.asgi import Message, Receive, Scope, Send
+from nexus.server.body import read_body
+from nexus.server.middleware.refusal import JSON, answer
 from nexus.server.streams import Open
+from nexus.server.welcome import SESSION as _SESSION
+from nexus.server.welcome import unwelcome
 
 Identify = Callable[[Scope], Caller]
 
@@ -147,7 +151,7 @@ class Mcp:
             await _refuse(send, 404, INVALID_REQUEST, "Not found")
             return
         headers = dict(scope["headers"])
-        if (refusal := self._unwelcome(headers)) is not None:
+        if (refusal := unwelcome(scope["headers"], self.config.mcp)) is not None:
             await _refuse(send, *refusal)
             return
         if scope["method"] != "POST" and (mounted.sessions is None or _SESSION not in headers):
@@ -158,10 +162,11 @@ class Mcp:
     async def _serve(
         self, mounted: _Mounted, headers: Mapping[bytes, bytes], scope: Scope, receive: Receive, send: Send
     ) -> None:
-        body = await self._body(receive) if scope["method"] == "POST" else b""
-        if body is None:
-            most = self.config.server.max_body_size
-            await _refuse(send, 413, INVALID_REQUEST, f"Request body is too large, limit is {most} bytes")
+        most = self.config.server.max_body_size
+        try:
+            body = await read_body(scope, receive, most) if scope["method"] == "POST" else b""
+        except InvalidRequest as error:
+            await _refuse(send, error.status, INVALID_REQUEST, str(error))
             return
         if body.lstrip()[:1] == b"[":
             await _refuse(
@@ -207,7 +212,7 @@ class Mcp:
 
     def _leaves(self, scope: Scope) -> bool:
         """Tell whether the gateway is about to stop, or this one to be replaced."""
-        client: connection.Connection | None = scope.get("extensions", {}).get(connection.EXTENSION)
+        client = connection.of(scope)
         if client is not None and connection.LEAVING in client.app_state:
             self.leave()
         return self.pool.signal.over
@@ -226,28 +231,6 @@ class Mcp:
             max_sessions=max(1, self.config.mcp.downstream_cache.max_size),
         )
         return _Mounted(service, modern, sessions)
-
-    def _unwelcome(self, headers: Mapping[bytes, bytes]) -> tuple[int, int, str] | None:
-        """Turn web pages and host names away that the configuration does not name (DNS rebinding)."""
-        origins, hosts = self.config.mcp.allowed_origins, self.config.mcp.allowed_hosts
-        origin, host = headers.get(b"origin"), headers.get(b"host", b"")
-        if hosts is not None and not _listed(host.decode("latin-1"), hosts):
-            return 403, HEADER_MISMATCH, "This Host is not allowed"
-        if origins is not None and origin is not None and not _listed(origin.decode("latin-1"), origins):
-            return 403, HEADER_MISMATCH, "This Origin is not allowed"
-        return None
-
-    async def _body(self, receive: Receive) -> bytes | None:
-        """Read the body; `None` if it is too large."""
-        most, parts, size = self.config.server.max_body_size, list[bytes](), 0
-        while True:
-            message = await receive()
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            if size > most:
-                return None
-            if not message.get("more_body", False):
-                return b"".join(parts)
 
     async def _live(self, ready: asyncio.Event) -> None:
         """Hold the transports open; the SDK wants them opened and closed by one task."""
@@ -287,13 +270,13 @@ def _in_session(headers: Mapping[bytes, bytes], body: bytes) -> bool:
         return True
     try:
         return _peek(body).method == "initialize"
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return False
 
 
 async def _watched(scope: Scope, work: Coroutine[Any, Any, None]) -> None:
     """Give work up when its client hangs up: without a session, nobody could ever hear of it."""
-    client: connection.Connection | None = scope.get("extensions", {}).get(connection.EXTENSION)
+    client = connection.of(scope)
     if client is None:
         await work
         return
@@ -354,16 +337,6 @@ class _Method(msgspec.Struct):
 
 
 _peek = msgspec.json.Decoder(_Method).decode
-_SESSION = b"mcp-session-id"
-
-
-def _listed(value: str, allowed: Sequence[str]) -> bool:
-    return any(value == one or (one.endswith(":*") and _without_port(value) == one[:-2]) for one in allowed)
-
-
-def _without_port(value: str) -> str:
-    head, colon, port = value.rpartition(":")
-    return head if colon and port.isdigit() else value
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
@@ -384,7 +357,4 @@ async def _refuse(
     send: Send, status: int, code: int, message: str, headers: Sequence[tuple[bytes, bytes]] = ()
 ) -> None:
     error: dict[str, Any] = {"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": message}}
-    body = encode(error)
-    lines = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body)), *headers]
-    await send({"type": "http.response.start", "status": status, "headers": lines})
-    await send({"type": "http.response.body", "body": body})
+    await answer(send, status, JSON, encode(error), *headers)

@@ -1,7 +1,7 @@
 """Metrics as Prometheus reads them."""
 
+from nexus.server.answer import show
 from nexus.server.asgi import Receive, Scope, Send
-from nexus.server.middleware.refusal import PLAIN, answer
 from nexus.telemetry.prometheus import CONTENT_TYPE
 from nexus.telemetry.setup import Telemetry
 
@@ -14,7 +14,4 @@ class Exposition:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer GET and HEAD."""
-        if scope["method"] not in ("GET", "HEAD"):
-            await answer(send, 405, PLAIN, b"", (b"allow", b"GET, HEAD"))
-            return
-        await answer(send, 200, CONTENT_TYPE, self._telemetry.exposition())
+        await show(scope, send, CONTENT_TYPE, await self._telemetry.exposition())

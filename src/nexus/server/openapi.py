@@ -11,8 +11,9 @@ import msgspec
 from nexus import __version__
 from nexus.config import Config, limits
 from nexus.config.checks import LIMITS, PASSTHROUGH, READY, WELL_KNOWN
+from nexus.server.answer import show
 from nexus.server.asgi import Receive, Scope, Send
-from nexus.server.middleware.refusal import JSON, answer
+from nexus.server.middleware.refusal import JSON
 
 Node = dict[str, Any]
 
@@ -198,10 +199,7 @@ class OpenApi:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer GET and HEAD."""
-        if scope["method"] not in ("GET", "HEAD"):
-            await answer(send, 405, JSON, b"", (b"allow", b"GET, HEAD"))
-            return
-        await answer(send, 200, JSON, self._document)
+        await show(scope, send, JSON, self._document)
 
 
 def document(config: Config) -> Node:

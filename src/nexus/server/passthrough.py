@@ -4,10 +4,9 @@ Nothing is read but the address and, of a message to Anthropic, whether it is on
 breaks off upstream breaks off here.
 """
 
-import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Collection, Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import unquote, unquote_to_bytes
 
@@ -18,7 +17,6 @@ from nexus.config.llm import AnthropicProxy, ProviderConfig
 from nexus.config.server import ServerConfig
 from nexus.errors import (
     BodyTooLarge,
-    Headers,
     InvalidRequest,
     MethodNotAllowed,
     NexusError,
@@ -27,7 +25,7 @@ from nexus.errors import (
     UpstreamBroken,
     UpstreamUnreachable,
 )
-from nexus.http.client import Failed, header_block
+from nexus.http.client import header_block
 from nexus.http.headers import CREDENTIALS, DENIED, Header, Rules, end_to_end, merge
 from nexus.llm.protocols.base import Surface
 from nexus.llm.protocols.fields import encode
@@ -35,14 +33,14 @@ from nexus.llm.providers import anthropic, google, openai
 from nexus.llm.providers.api import OUR_HEADERS, Api
 from nexus.llm.providers.base import Answer, Call
 from nexus.llm.providers.keys import Keys, scheme
+from nexus.llm.reply import Reply
 from nexus.llm.surfaces import ANTHROPIC, OPENAI
-from nexus.server import connection
+from nexus.server.answer import WriteError, failure, serve
 from nexus.server.asgi import Receive, Scope, Send
+from nexus.server.body import read_body
 
 log = logging.getLogger(__name__)
 
-_BODY_IDLE = 60.0
-"""Seconds between two pieces of a request body."""
 _JSON = b"application/json"
 _OURS = header_block(OUR_HEADERS)
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
@@ -128,14 +126,16 @@ class Proxy:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["method"] == "HEAD" and scope["path"].rstrip("/") == self._base:
-            await _tell(send, 200, [], b"", b"")  # clients ask so whether anybody is there
-            return
-        await _serve(scope, receive, send, self._prepare, _write_proxy_error)
+        await serve(scope, send, self._reply(scope, receive))
 
     async def close(self) -> None:
         """Close all connections."""
         self._api.close()
+
+    async def _reply(self, scope: Scope, receive: Receive) -> Reply:
+        if scope["method"] == "HEAD" and scope["path"].rstrip("/") == self._base:
+            return Reply(200, [(b"content-length", b"0")], b"")  # clients ask so whether anybody is there
+        return await _passed(scope["method"], self._prepare(scope, receive), _write_proxy_error)
 
     async def _prepare(self, scope: Scope, receive: Receive) -> _Out:
         path = plain(scope["raw_path"].decode("ascii").removeprefix(self._base))
@@ -149,7 +149,7 @@ class Proxy:
             body = await _message(scope, receive, self._max_body, content_type)
             withheld, content_type = withheld | DENIED, _JSON
         else:
-            body = await _read(scope, receive, self._max_body)
+            body = await read_body(scope, receive, self._max_body)
         call = Call("", scope["method"].encode(), path, body, content_type, scope["query_string"])
         lines = merge(_OURS, end_to_end(scope["headers"], withheld))
         return _Out(self._api, call, lines, _NOT_OF_THIS_ORIGIN)
@@ -179,13 +179,13 @@ class Passthrough:
         name = unquote(segment)
         opened = self._opened.get(name)
 
-        async def prepare(scope: Scope, receive: Receive) -> _Out:
+        async def prepare() -> _Out:
             if opened is None or not slash:
                 raise UnknownProvider(name)
             return await opened.prepare(scope, receive, plain(f"/{rest}"), self._max_body)
 
         surface = opened.surface if opened is not None else self.surface
-        await _serve(scope, receive, send, prepare, surface.write_error)
+        await serve(scope, send, _passed(scope["method"], prepare(), surface.write_error))
 
     async def close(self) -> None:
         """Close all connections."""
@@ -214,7 +214,7 @@ class _Opened:
         if scope["method"] not in _METHODS:
             raise MethodNotAllowed(", ".join(_METHODS))
         lines = self._lines(scope["headers"])
-        body = await _read(scope, receive, max_body)
+        body = await read_body(scope, receive, max_body)
         query = self._query(scope["query_string"])
         call = Call("", scope["method"].encode(), path, body, _content_type(scope), query)
         return _Out(self.api, call, lines, _NOT_FOR_CLIENTS)
@@ -245,54 +245,25 @@ def private_headers(server: ServerConfig) -> frozenset[bytes]:
     return frozenset(name.lower().encode() for name in names)
 
 
-_Prepare = Callable[[Scope, Receive], Awaitable[_Out]]
-_WriteError = Callable[[NexusError], tuple[int, bytes, bytes]]
-
-
-async def _serve(
-    scope: Scope, receive: Receive, send: Send, prepare: _Prepare, write_error: _WriteError
-) -> None:
-    client: connection.Connection | None = scope.get("extensions", {}).get(connection.EXTENSION)
-    if client is not None:
-        client.watch(asyncio.current_task())
+async def _passed(method: str, out: Awaitable[_Out], write_error: WriteError) -> Reply:
+    """Send a request that is being made ready, and make the reply of what comes back."""
     try:
-        try:
-            out = await prepare(scope, receive)
-            answer = await out.api.send(out.call, out.lines)
-        except NexusError as error:
-            status, content_type, body = write_error(error)
-            await _tell(send, status, error.headers, content_type, body)
-            return
-        headers = end_to_end(answer.headers, out.withheld)
-        await _pass_back(answer, headers, send, client, head=scope["method"] == "HEAD")
-    finally:
-        if client is not None:
-            client.watch(None)
+        ready = await out
+        answer = await ready.api.send(ready.call, ready.lines)
+    except NexusError as error:
+        return failure(error, write_error)
+    # https://www.rfc-editor.org/rfc/rfc9110#section-15
+    status = answer.status if answer.status < 600 else 502
+    headers = end_to_end(answer.headers, ready.withheld)
+    if method == "HEAD":
+        answer.close()  # it looks like one whose body never comes
+        return Reply(status, headers, b"")
+    return Reply(status, headers, _pieces(answer), answer.close)
 
 
-async def _pass_back(
-    answer: Answer, headers: Headers, send: Send, client: connection.Connection | None, *, head: bool
-) -> None:
-    try:
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        while not head and (piece := await answer.next()) != b"":
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
-    except Failed as failure:
-        log.warning("an answer broke off: %s", failure)
-        if client is None:
-            raise
-        client.cut()
-        return
-    finally:
-        answer.close()  # of the answer to a HEAD, too: it looks like one whose body never comes
-    await send({"type": "http.response.body", "body": b""})
-
-
-async def _tell(send: Send, status: int, headers: Headers, content_type: bytes, body: bytes) -> None:
-    about = [(b"content-type", content_type)] if content_type else []
-    about.append((b"content-length", b"%d" % len(body)))
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, *about]})
-    await send({"type": "http.response.body", "body": body})
+async def _pieces(answer: Answer) -> AsyncGenerator[bytes]:
+    while piece := await answer.next():
+        yield piece
 
 
 def _write_proxy_error(error: NexusError) -> tuple[int, bytes, bytes]:
@@ -326,7 +297,7 @@ async def _message(scope: Scope, receive: Receive, limit: int, content_type: byt
     if content_type.split(b";", 1)[0].strip().lower() != _JSON:
         raise InvalidRequest("Unsupported Content-Type, expected: 'Content-Type: application/json'")
     try:
-        body = await _read(scope, receive, limit)
+        body = await read_body(scope, receive, limit)
         _decode(body)
     except BodyTooLarge as error:
         raise InvalidRequest(str(error)) from None
@@ -335,28 +306,6 @@ async def _message(scope: Scope, receive: Receive, limit: int, content_type: byt
     except RecursionError:
         raise InvalidRequest("Failed to parse request body: it is nested too deeply") from None
     return body
-
-
-async def _read(scope: Scope, receive: Receive, limit: int) -> bytes:
-    """Read a body of at most `limit` bytes."""
-    if any(name == b"content-length" and int(value) > limit for name, value in scope["headers"]):
-        raise BodyTooLarge(limit)
-    parts: list[bytes] = []
-    size, more = 0, True
-    while more:
-        try:
-            async with asyncio.timeout(_BODY_IDLE):
-                message = await receive()
-        except TimeoutError:
-            raise InvalidRequest(f"The request body stopped for {_BODY_IDLE:g} seconds") from None
-        if message["type"] == "http.disconnect":
-            raise InvalidRequest("The request body ended early")
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if size > limit:
-            raise BodyTooLarge(limit)
-        more = message.get("more_body", False)
-    return b"".join(parts)
 
 
 def plain(path: str) -> str:

@@ -195,7 +195,8 @@ async def _reload(plan: Plan, current: Current) -> None:
         log.warning("%s", warning)
     _warn_of_fixed(old, loaded.config)
     current.replace(gateway)
-    log.info("The configuration was reloaded: %d models", len(gateway.catalog.snapshot.models))
+    count = len(gateway.catalog.snapshot.models)
+    log.info("The configuration was reloaded: %d model%s", count, "" if count == 1 else "s")
 
 
 def _warn_of_fixed(old: Config, new: Config) -> None:

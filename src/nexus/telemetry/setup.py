@@ -190,7 +190,7 @@ class Telemetry:
             return Collector(signal, config, self.resource, limit), config
         except ModuleNotFoundError as error:
             log.error(
-                "%s are not sent: a package more is needed: pip install 'nexus-gateway[otel]' (%s)",
+                "%s are not sent: a package more is needed: pip install 'nexus-ai-gateway[otel]' (%s)",
                 signal,
                 error,
             )

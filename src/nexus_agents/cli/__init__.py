@@ -63,7 +63,7 @@ def _version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        typer.echo(f"nexus-agents {version('nexus-gateway')}")
+        typer.echo(f"nexus-agents {version('nexus-ai-gateway')}")
         raise typer.Exit
 
 

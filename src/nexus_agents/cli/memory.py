@@ -61,8 +61,8 @@ def add(
 @app.command()
 def search(
     query: Annotated[str, typer.Argument(help="Words to look for.")],
-    limit: Annotated[int, typer.Option(min=1, max=50)] = 10,
-    kind: Annotated[str, typer.Option(help="One kind only.")] = "all",
+    limit: Annotated[int, typer.Option(min=1, max=50, help="How many at most.")] = 10,
+    kind: Annotated[str, typer.Option(help="session, belief, agentic, adaptive, typed or all.")] = "all",
     format: Json = Format.TEXT,
 ) -> None:
     """Find what was remembered."""

@@ -162,11 +162,11 @@ def attempt_line(attempt: Attempt) -> str:
         f" at {attempt.host}" if attempt.host else ""
     )
     spent = f"{attempt.input_tokens}+{attempt.output_tokens} tokens"
-    cost = (
-        ""
-        if attempt.status != "ok"
-        else f" {attempt.basis}" + (f" {money(attempt.cost_usd)}" if attempt.cost_usd else "")
-    )
+    cost = f" cost {_cost(attempt)}" if attempt.status == "ok" else ""
     reason = f" ({attempt.reason})" if attempt.reason else ""
-    what = f"{attempt.step} {attempt.kind} {where} #{attempt.attempt} {attempt.status}"
-    return f"{what} {attempt.duration_ms}ms {spent}{cost}{reason}"
+    step = attempt.kind if attempt.step == attempt.kind else f"{attempt.step} {attempt.kind}"
+    return f"{step} {where} #{attempt.attempt} {attempt.status} {attempt.duration_ms}ms {spent}{cost}{reason}"
+
+
+def _cost(attempt: Attempt) -> str:
+    return f"{money(attempt.cost_usd)} ({attempt.basis})" if attempt.cost_usd else attempt.basis

@@ -76,6 +76,8 @@ def table(headings: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
     """Print a table: drawn on a terminal, tab-separated in a pipe."""
     headings = list(headings)
     cells = [[_cell(value) for value in row] for row in rows]
+    if not cells:
+        typer.echo("There are none.", err=True)
     if not sys.stdout.isatty():
         typer.echo("\n".join("\t".join(row) for row in [headings, *cells]))
         return
@@ -84,8 +86,8 @@ def table(headings: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
     from rich.text import Text
 
     drawn = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in headings:
-        drawn.add_column(heading, overflow="fold")
+    for number, heading in enumerate(headings):
+        drawn.add_column(heading, overflow="fold", no_wrap=number == 0)  # what is copied stays whole
     for row in cells:
         drawn.add_row(*(Text(cell) for cell in row))
     Console().print(drawn)

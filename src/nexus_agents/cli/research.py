@@ -33,12 +33,12 @@ def discover(
     source: Annotated[
         str, typer.Option(help="arxiv, github, semantic_scholar, openalex, ... or all.")
     ] = "all",
-    limit: Annotated[int, typer.Option(min=1, max=20)] = 10,
-    since: Annotated[str | None, typer.Option(help="Only what appeared since this date.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=20, help="How many at most.")] = 10,
+    since: Annotated[str | None, typer.Option(help="Only what appeared since this day: 2026-01-31.")] = None,
     threshold: Annotated[float, typer.Option(min=0, max=1, help="The least relevance.")] = 0.3,
     format: Json = Format.TEXT,
 ) -> None:
-    """Search public places."""
+    """Search arXiv, GitHub, Semantic Scholar and OpenAlex."""
     found = _do(
         format,
         lambda services: services.research.discover(
@@ -62,7 +62,7 @@ def discover(
 @app.command()
 def add(
     arxiv_id: Annotated[str, typer.Argument(help="2401.00001, or its link.")],
-    topic: Annotated[str | None, typer.Option()] = None,
+    topic: Annotated[str | None, typer.Option(help="What it belongs to.")] = None,
     priority: Annotated[str | None, typer.Option(help="P1 to P4.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show it.")] = False,
     format: Json = Format.TEXT,
@@ -80,7 +80,12 @@ def add(
 
 
 @app.command("list")
-def list_papers(status: Annotated[str, typer.Option()] = "all", format: Json = Format.TEXT) -> None:
+def list_papers(
+    status: Annotated[
+        str, typer.Option(help="not-started, planned, in-progress, implemented, rejected or all.")
+    ] = "all",
+    format: Json = Format.TEXT,
+) -> None:
     """List the registry."""
 
     async def work(services: Services) -> Answered:
@@ -97,7 +102,9 @@ def list_papers(status: Annotated[str, typer.Option()] = "all", format: Json = F
 
 
 @app.command()
-def search(query: Annotated[str, typer.Argument()], format: Json = Format.TEXT) -> None:
+def search(
+    query: Annotated[str, typer.Argument(help="Words to look for.")], format: Json = Format.TEXT
+) -> None:
     """Search the registry."""
 
     async def work(services: Services) -> Answered:
@@ -116,9 +123,9 @@ def search(query: Annotated[str, typer.Argument()], format: Json = Format.TEXT) 
 @app.command()
 def analyze(
     focus: Annotated[str, typer.Argument(help="gaps, trends, priorities, stale or coverage.")],
-    topic: Annotated[str | None, typer.Option()] = None,
+    topic: Annotated[str | None, typer.Option(help="One topic only.")] = None,
 ) -> None:
-    """Count what the registry says."""
+    """Count what the registry says; printed as JSON."""
 
     async def work(services: Services) -> Answered:
         return services.research.analyze(focus, topic)
@@ -129,11 +136,25 @@ def analyze(
 @app.command()
 def pending(
     action: Annotated[str, typer.Argument(help="list, approve, dismiss or flush.")] = "list",
-    identifier: Annotated[str | None, typer.Argument()] = None,
+    identifier: Annotated[str | None, typer.Argument(help="Which one, to approve or dismiss it.")] = None,
+    format: Json = Format.TEXT,
 ) -> None:
     """Review what searches came upon."""
 
     async def work(services: Services) -> Answered:
         return services.research.review(action, identifier)
 
-    show_json(_do(Format.TEXT, work))
+    done = _do(format, work)
+    if format is Format.JSON:
+        show_json(done)
+    elif action == "list":
+        table(
+            ("ID", "SOURCE", "TOPIC", "TITLE"),
+            ((one["id"], one["source"], one["topic"], one["title"]) for one in done.data["pending"]),
+        )
+    elif action == "flush":
+        typer.echo(f"Removed {done.data['removed']}.")
+    else:
+        typer.echo(
+            f"{'Approved' if action == 'approve' else 'Dismissed'}: {done.data['id']} {done.data['title']}"
+        )

@@ -23,7 +23,10 @@ Json = Annotated[Format, typer.Option("--format", help="How the result is printe
 
 
 @app.command("list")
-def list_runs(limit: Annotated[int, typer.Option(min=1, max=1000)] = 20, format: Json = Format.TEXT) -> None:
+def list_runs(
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")] = 20,
+    format: Json = Format.TEXT,
+) -> None:
     """List the latest runs, newest first."""
 
     async def work(services: Services) -> Sequence[RunSummary]:
@@ -56,7 +59,7 @@ def list_runs(limit: Annotated[int, typer.Option(min=1, max=1000)] = 20, format:
 def show(
     run_id: Annotated[str, typer.Argument(help="The run, or the beginning of its name.")],
     event_type: Annotated[str | None, typer.Option("--type", help="Only events of this type.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000)] = 1_000,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many events at most.")] = 1_000,
     format: Json = Format.TEXT,
 ) -> None:
     """Show what happened in a run."""
@@ -75,7 +78,7 @@ def show(
 def resume(
     run_id: Annotated[str, typer.Argument(help="The run, or the beginning of its name.")],
     format: Json = Format.TEXT,
-    verbose: Annotated[bool, typer.Option("--verbose")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Print every step as a line.")] = False,
 ) -> None:
     """Go on with a run that was interrupted or failed."""
     orchestrate(resume=run_id, format=format, verbose=verbose)
@@ -114,7 +117,7 @@ def _show(trace: Trace) -> None:
         typer.echo("")
     for event in trace.events:
         typer.echo(f"{event.seq:4} {event.at} {_event(event.type, event.step, event.data)}")
-    typer.echo(f"\n{row.input_tokens}+{row.output_tokens} tokens · {money(row.cost_usd)}")
+    typer.echo(f"\n{row.input_tokens}+{row.output_tokens} tokens · cost {money(row.cost_usd)}")
     if row.status in ("interrupted", "failed", "budget") and row.kind != "vote":
         typer.echo(f"Resume it with: nexus-agents orchestrate --resume {row.run_id}")
     if trace.text:

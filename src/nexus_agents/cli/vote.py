@@ -98,7 +98,7 @@ def _show(done: Consensus) -> None:
     if done.minority:
         typer.echo(f"Minority: {', '.join(seat.role for seat in done.minority)}")
     typer.echo(
-        f"Models: {done.distinct_models} · run {done.run_id} · {done.usage.total} tokens · {money(done.cost_usd)}"
+        f"Models: {done.distinct_models} · run {done.run_id} · {done.usage.total} tokens · cost {money(done.cost_usd)}"
     )
     for warning in done.warnings:
         typer.echo(f"warning: {warning}")

@@ -13,6 +13,6 @@ INSTRUCTIONS = (
 def version() -> str:
     """Tell the version that is installed; `0` where the source runs without being installed."""
     try:
-        return installed("nexus-gateway")
+        return installed("nexus-ai-gateway")
     except PackageNotFoundError:
         return "0"

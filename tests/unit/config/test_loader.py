@@ -69,6 +69,11 @@ def test_a_syntax_error_stands_alone_with_its_place() -> None:
     assert problem.message == "not valid TOML: invalid value (column 10)"
 
 
+def test_a_table_that_is_there_twice_is_named_as_it_is_written() -> None:
+    problem = only("[llm.providers.a]\n[llm.providers.a]\n")
+    assert problem.message.startswith("not valid TOML: cannot declare llm.providers.a twice")
+
+
 def test_a_syntax_error_at_the_end_has_the_last_line() -> None:
     problem = only("[server]\na = [1,\n")
     assert problem.line == 3

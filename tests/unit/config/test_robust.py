@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Iterable
-from typing import Any, cast, get_args
+from typing import Any, cast, get_args, get_origin
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -60,10 +60,10 @@ def values(shapes: Iterable[Any]) -> st.SearchStrategy[Any]:
         if isinstance(found, type) and issubclass(found, BaseModel):
             options += [tables(found)] * 4
         elif inner := get_args(found):
-            of = values(shape.unwrap(inner[-1] if shape.is_map([found]) else inner[0]))
+            of = values(shape.unwrap(inner[-1] if get_origin(found) is dict else inner[0]))
             options += [
                 st.dictionaries(st.sampled_from(["a", "b.c"]), of, max_size=2)
-                if shape.is_map([found])
+                if get_origin(found) is dict
                 else st.lists(of, max_size=2)
             ] * 4
     return st.one_of(options)

@@ -91,6 +91,19 @@ def test_a_long_event_in_small_pieces_costs_time_in_proportion() -> None:
     assert len(cutter.feed(b"\n\n")) == 32 * 1024 * 1024 + 2
 
 
+def test_a_long_event_of_many_lines_costs_time_in_proportion() -> None:
+    cutter = frames.Cutter()
+    piece = b"data: x\n" * 128
+    for _ in range(16 * 1024):
+        assert cutter.feed(piece) == b""
+    assert len(cutter.feed(b"\n")) == 16 * 1024 * 1024 + 1
+
+
+def test_an_unfinished_event_costs_time_in_proportion() -> None:
+    stream = b"data: 1\n\n" + b"data: \r\n" * 100_000
+    assert frames.events(stream) == [b"data: 1\n\n", stream[9:]]
+
+
 def test_an_endless_event_is_refused() -> None:
     cutter = frames.Cutter(limit=10)
     cutter.feed(b"12345")

@@ -427,7 +427,7 @@ def test_redis_is_named_where_its_client_is_missing(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "redis.asyncio", None)
     monkeypatch.delitem(sys.modules, "nexus.ratelimit.redis", raising=False)
     made = loads(STORED.format(enabled="true"), {}).config
-    with pytest.raises(ValueError, match=r"nexus-gateway\[redis\]"):
+    with pytest.raises(ValueError, match=r"nexus-ai-gateway\[redis\]"):
         of_config(made, MemoryStore())
 
 

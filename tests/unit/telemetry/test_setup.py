@@ -58,7 +58,7 @@ def test_a_package_that_is_missing_is_told_and_keeps_nobody_from_being_served(
     with caplog.at_level(logging.ERROR):
         telemetry = made(GLOBAL + "[telemetry.tracing.exporters.otlp]\n[telemetry.logs.exporters.otlp]\n")
     assert signals(telemetry) == set()
-    assert "pip install 'nexus-gateway[otel]'" in caplog.text
+    assert "pip install 'nexus-ai-gateway[otel]'" in caplog.text
 
 
 def test_a_file_that_cannot_be_read_is_told_and_keeps_nobody_from_being_served(

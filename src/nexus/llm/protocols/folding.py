@@ -8,7 +8,6 @@ from nexus.llm.canonical import (
     AnyPart,
     ChatResponse,
     Event,
-    Opaque,
     PartClosed,
     PartDelta,
     PartOpened,
@@ -88,8 +87,3 @@ def unfold(response: ChatResponse) -> Iterator[Event]:
         yield PartOpened(index, part)
         yield PartClosed(index)
     yield Stopped(response.stop, response.usage)
-
-
-def is_foreign(part: AnyPart, protocol: str) -> bool:
-    """Tell whether only another protocol can write a part."""
-    return isinstance(part, Opaque) and part.protocol != protocol

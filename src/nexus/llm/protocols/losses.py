@@ -1,10 +1,11 @@
 """What a request has that its target has no words for."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from nexus.llm.canonical import AnyPart, ChatRequest, Extras, Loss, ToolResult
 
+DROPPED = b"x-nexus-dropped"
 _INDEX = re.compile(r"\.\d+(?=\.|$)")
 _MAX_HEADER = 4096
 
@@ -40,13 +41,15 @@ def _marks_of(parts: Sequence[AnyPart], why: str) -> Iterator[Loss]:
             yield from _marks_of(part.content, why)
 
 
-def write_header(losses: Iterable[Loss]) -> bytes:
-    """Write losses as the value of `x-nexus-dropped`: paths, the numbers in them left out, each once."""
+def headers(losses: Sequence[Loss]) -> list[tuple[bytes, bytes]]:
+    """Write losses as a header, if there are any: paths, the numbers in them left out, each once."""
+    if not losses:
+        return []
     seen = dict.fromkeys(_INDEX.sub("[]", loss.path) for loss in losses)
     written = ", ".join(
         name.encode("ascii", "backslashreplace").decode() for name in seen if name.isprintable()
     )
-    return written[:_MAX_HEADER].encode()
+    return [(DROPPED, written[:_MAX_HEADER].encode())]
 
 
 def _of(path: str, extras: Extras, why: str) -> Iterator[Loss]:

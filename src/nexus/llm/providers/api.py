@@ -20,10 +20,12 @@ from nexus.http import client, connect
 from nexus.http.headers import Rules, merge
 from nexus.llm.canonical import Model
 from nexus.llm.providers.base import Answer, Call, Connections
+from nexus.llm.providers.discreet import Discreet
 
 OUR_HEADERS = (("user-agent", f"nexus/{__version__}"), ("accept", "*/*"), ("accept-encoding", "identity"))
 _MAX_LIST = 16 * 1024 * 1024
 _MAX_PAGES = 100
+_MAX_MODELS = 20_000
 
 ReadPage = Callable[[bytes], tuple[list[Model], str | None]]
 
@@ -49,9 +51,10 @@ class Api:
         if call.content_type:
             headers += b"content-type: " + call.content_type + b"\r\n"
         try:
-            return await self._pool.request(call.method, target, headers, call.body)
+            answer = await self._pool.request(call.method, target, headers, call.body)
         except client.Failed as error:
             raise self.failure(error, stream=call.stream) from error
+        return answer if answer.status < 400 else Discreet(answer, headers)
 
     def failure(self, error: client.Failed, *, stream: bool = False) -> NexusError:
         """Say that the connection broke."""
@@ -75,11 +78,13 @@ class Api:
                 raise UpstreamError(answer.status, (), body, answer.header(b"content-type") or b"")
             try:
                 page, following = read(body)
-            except (msgspec.MsgspecError, UnicodeDecodeError):
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 raise UpstreamGarbage(
                     f"{self.label} answered GET /models with something that is no model list"
                 ) from None
             found += page
+            if len(found) > _MAX_MODELS:
+                raise UpstreamGarbage(f"{self.label} lists more than {_MAX_MODELS} models")
             if following is None or following == last:
                 break
             last = following

@@ -20,7 +20,7 @@ from nexus.errors import Unauthenticated
 
 log = logging.getLogger(__name__)
 
-INSTALL = "pip install 'nexus-gateway[bedrock]'"
+INSTALL = "pip install 'nexus-ai-gateway[bedrock]'"
 DEFAULT_REGION = "us-east-1"
 _SOON = 15 * 60
 """Seconds before their end at which keys are renewed, while they still sign."""

@@ -17,11 +17,11 @@ from nexus.errors import Headers, NexusError, UpstreamError, UpstreamGarbage
 from nexus.http.client import Failed, header_block
 from nexus.http.connect import Origin
 from nexus.llm.canonical import Loss, Model
+from nexus.llm.protocols import losses
 from nexus.llm.protocols.base import Counter, Wire
 from nexus.llm.protocols.converse import embeddings, families
 from nexus.llm.protocols.converse.models import Found, read_page
 from nexus.llm.protocols.converse.wire import ConverseCounter, ConverseWire
-from nexus.llm.protocols.losses import write_header
 from nexus.llm.providers import aws
 from nexus.llm.providers.api import OUR_HEADERS, Api
 from nexus.llm.providers.base import Answer, Call, Connections, ProviderFailed
@@ -132,8 +132,7 @@ class Bedrock:
         if call.protocol != "anthropic":
             return _told(await self._runtime.send(call), write_converse)
         adapted, dropped = adapt(call, self._base, self._betas)
-        lost = [Loss(name, "Bedrock refuses it") for name in dropped]
-        headers = [(b"x-nexus-dropped", write_header(lost))] if lost else []
+        headers = losses.headers([Loss(name, "Bedrock refuses it") for name in dropped])
         answer = await self._runtime.send(adapted)
         if call.path.endswith("/count_tokens"):
             return Counted(answer, headers)
@@ -168,7 +167,7 @@ class Bedrock:
             body = await self._control.get(path, parameters)
             try:
                 page, token = read_page(body)
-            except (msgspec.MsgspecError, UnicodeDecodeError):
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 raise UpstreamGarbage(f"{LABEL} answered GET {path} with something that is no list") from None
             found += page
             if not token:

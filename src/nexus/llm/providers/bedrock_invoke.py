@@ -141,5 +141,5 @@ class Counted(Told):
             return body
         try:
             return fields.encode({"input_tokens": _decode_count(body).input_tokens})
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise UpstreamGarbage("Bedrock answered a token count with none") from None

@@ -142,7 +142,7 @@ def write_anthropic(message: Message) -> bytes:
         held = _decode_chunk(message.payload).event
         event = message.payload if held is None else held  # stand-ins for Bedrock send it bare
         kind = _decode_type(event).type
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise Corrupt("a chunk of the stream holds no event") from None
     if b"\n" in event or b"\r" in event:
         event = msgspec.json.format(event, indent=-1)
@@ -156,7 +156,7 @@ def _write_failure(message: Message) -> bytes:
     if kind:
         try:
             text = _decode_failure(message.payload).message
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             text = "Bedrock failed"
     error = {"type": "error", "error": {"type": _ERRORS.get(kind, "api_error"), "message": text}}
     return b"event: error\ndata: " + encode(error) + b"\n\n"

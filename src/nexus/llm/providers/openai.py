@@ -7,16 +7,12 @@ from urllib.parse import urlsplit
 import msgspec
 
 from nexus.config.llm import ProviderConfig
-from nexus.errors import NexusError
-from nexus.http.client import Failed, header_block
 from nexus.llm.canonical import Model
 from nexus.llm.protocols.base import Wire
 from nexus.llm.protocols.openai import models as model_list
 from nexus.llm.protocols.openai.wire import ChatWire, Options
 from nexus.llm.protocols.responses.wire import ResponsesWire
-from nexus.llm.providers.api import OUR_HEADERS, Api
-from nexus.llm.providers.base import Answer, Call, Connections, Plain
-from nexus.llm.providers.keys import Keys, scheme
+from nexus.llm.providers.remote import Remote
 
 _RESPONSES = ResponsesWire()
 _THINKS = re.compile(r"o\d|gpt-(?:[5-9]|\d\d)(?!.*chat)|codex")
@@ -43,23 +39,18 @@ _SERVERS = {
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 
 
-class OpenAI(Plain):
+class OpenAI(Remote):
     """A provider that speaks the OpenAI API below its base URL."""
 
     kind = "openai"
-    trouble: str | None = None
 
     def __init__(self, name: str, config: ProviderConfig) -> None:
-        self.name = name
         base_url = (config.base_url or DEFAULT_BASE_URL).rstrip("/")
         # without a key the vendor refuses everything; a compatible server of one's own may well need none
-        optional = base_url != DEFAULT_BASE_URL
-        self._keys = Keys(config, scheme(config), header_block(OUR_HEADERS), optional=optional)
-        self.discovers = self._keys.own is not None
+        super().__init__(name, config, "OpenAI", base_url, optional=base_url != DEFAULT_BASE_URL)
         responses = config.responses if config.responses is not None else _is_vendor(base_url)
         self._speaks = ("openai", "embeddings", "responses") if responses else ("openai", "embeddings")
         self._wire = ChatWire(_options(base_url))
-        self._api = Api("OpenAI", base_url, config)
 
     def speaks(self, model: str) -> Sequence[str]:
         """Name the protocols of its API."""
@@ -69,29 +60,9 @@ class OpenAI(Plain):
         """Give chat completions, as this server wants them; models that think keep their thoughts by the Responses API."""
         return _RESPONSES if "responses" in self._speaks and _THINKS.match(model) else self._wire
 
-    async def start(self) -> None:
-        """Nothing to bring up: connections open as they are needed."""
-
     async def models(self) -> Sequence[Model]:
         """Ask for all models."""
-        return await self._api.models("openai", self._keys.lines(()), model_list.read_page, "after")
-
-    async def send(self, call: Call) -> Answer:
-        """Send a request below the base URL."""
-        return await self._api.send(call, self._keys.lines(call.asked.headers if call.asked else ()))
-
-    def failure(self, error: Failed) -> NexusError:
-        """Say that the connection broke."""
-        return self._api.failure(error)
-
-    @property
-    def connections(self) -> Connections:
-        """Count the connections there are."""
-        return self._api.connections
-
-    async def close(self) -> None:
-        """Close all connections."""
-        self._api.close()
+        return await self._listed(model_list.read_page, "after")
 
 
 def _options(base_url: str) -> Options:

@@ -56,3 +56,48 @@ def test_an_empty_value_has_a_place() -> None:
 def test_a_broken_form_is_refused(body: bytes, content_type: bytes, says: str) -> None:
     with pytest.raises(InvalidRequest, match=says):
         form.locate(body, content_type, "model")
+
+
+HEAD = b'content-disposition: form-data; name="model"\r\n\r\nopen\r\n'
+
+
+@pytest.mark.parametrize(
+    ("more", "content_type"),
+    [
+        (b"content-disposition: form-data; name=model\r\n\r\nx", TYPE),
+        (b"content-disposition: form-data; name*=utf-8''model\r\n\r\nx", TYPE),
+        (b'content-disposition: form-data; name="a"; name="model"\r\n\r\nx', TYPE),
+        (b'content-disposition: form-data; name="mod\\el"\r\n\r\nx', TYPE),
+        (b'x: y\r\n content-disposition: form-data; name="model"\r\n\r\nx', TYPE),
+        (b'content-disposition: a; name="b"\r\ncontent-disposition: form-data; name="model"\r\n\r\nx', TYPE),
+        (b'content-disposition: form-data; name="a"\r\n\r\n\n--XyZ\n' + HEAD, TYPE),
+        (b'content-disposition: form-data; name="a"\r\n\r\nx', TYPE + b"; boundary=other"),
+        (b'content-disposition: form-data; name="a"\r\n\r\nx', TYPE + b"; boundary*=utf-8''other"),
+    ],
+)
+def test_no_other_reader_finds_another_model(more: bytes, content_type: bytes) -> None:
+    body = b"--XyZ\r\n" + HEAD + b"--XyZ\r\n" + more + b"\r\n--XyZ--\r\n"
+    with pytest.raises(InvalidRequest):
+        form.locate(body, content_type, "model")
+
+
+@pytest.mark.parametrize("after", [b"--XyZ\r\n" + HEAD + b"--XyZ--\r\n", b"\n--XyZ\n" + HEAD])
+def test_nothing_that_looks_like_a_part_is_outside_of_the_form(after: bytes) -> None:
+    with pytest.raises(InvalidRequest, match="boundary"):
+        form.locate(b"--XyZ\r\n" + HEAD + b"--XyZ--\r\n" + after, TYPE, "model")
+
+
+@pytest.mark.parametrize(
+    "disposition",
+    [
+        b'form-data; name="file"; filename="a \\" b; name=model.wav"',
+        b"form-data; name=file; filename*=utf-8''%e2%82%ac.wav",
+        'form-data; name="image[]"; filename="\u00e4 (1).png";'.encode(),
+    ],
+)
+def test_parts_as_clients_write_them_are_read(disposition: bytes) -> None:
+    part = b"Content-Disposition: " + disposition + b"\r\nContent-Type: audio/wav\r\n\r\n\x00\x01"
+    body = b"--XyZ\r\n" + HEAD + b"--XyZ\r\n" + part + b"\r\n--XyZ--\r\n"
+    span = form.locate(body, TYPE, "model")
+    assert span is not None
+    assert body[slice(*span)] == b"open"

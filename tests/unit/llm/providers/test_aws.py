@@ -19,7 +19,7 @@ from nexus.errors import Unauthenticated
 from nexus.llm.providers import aws
 
 with_botocore = pytest.mark.skipif(
-    importlib.util.find_spec("botocore") is None, reason="botocore is not installed (nexus-gateway[bedrock])"
+    importlib.util.find_spec("botocore") is None, reason="botocore is not installed (nexus-ai-gateway[bedrock])"
 )
 HOST = "bedrock-runtime.us-east-1.amazonaws.com"
 WORDS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=30)
@@ -251,7 +251,7 @@ async def test_keys_without_an_end_are_asked_for_once() -> None:
 def test_without_botocore_the_cure_is_named() -> None:
     with mock.patch("importlib.import_module", side_effect=ImportError), pytest.raises(aws.Missing) as caught:
         aws.open_session(None)
-    assert "pip install 'nexus-gateway[bedrock]'" in str(caught.value)
+    assert "pip install 'nexus-ai-gateway[bedrock]'" in str(caught.value)
 
 
 @with_botocore

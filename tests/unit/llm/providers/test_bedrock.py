@@ -299,7 +299,7 @@ def test_what_bedrock_lacks_of_the_messages_api_is_not_found(path: str) -> None:
 
 
 def no_session(profile: str | None) -> aws.Session:
-    raise aws.Missing("AWS profiles and roles need botocore; pip install 'nexus-gateway[bedrock]'")
+    raise aws.Missing("AWS profiles and roles need botocore; pip install 'nexus-ai-gateway[bedrock]'")
 
 
 async def test_keys_in_the_file_need_no_botocore(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -319,6 +319,6 @@ async def test_without_keys_and_botocore_the_start_fails_with_the_cure(
     for name in ("AWS_ACCESS_KEY_ID", "AWS_BEARER_TOKEN_BEDROCK"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(
-        ProviderFailed, match=r"llm\.providers\.aws: .*pip install 'nexus-gateway\[bedrock\]'"
+        ProviderFailed, match=r"llm\.providers\.aws: .*pip install 'nexus-ai-gateway\[bedrock\]'"
     ):
         await provider(access_key_id=None).start()

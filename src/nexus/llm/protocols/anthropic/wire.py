@@ -68,5 +68,5 @@ class MessagesCounter:
         """Read the number."""
         try:
             return _decode_count(body).input_tokens
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise UpstreamGarbage("The upstream answered a token count with none") from None

@@ -92,7 +92,7 @@ class Embedder:
         """Read the answers to all of them."""
         try:
             answers = [self._read(body) for body in bodies]
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise UpstreamGarbage("Bedrock answered with something that is no list of embeddings") from None
         vectors = [vector for found, _ in answers for vector in found]
         return EmbeddingResponse(vectors=vectors, tokens=sum(tokens for _, tokens in answers))

@@ -82,7 +82,7 @@ class ConverseCounter:
         """Read the number."""
         try:
             return _decode_count(body).input_tokens
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise UpstreamGarbage("Bedrock answered a token count with none") from None
 
 

@@ -74,7 +74,7 @@ class GoogleEmbedder:
         """Read the answers to all of them."""
         try:
             answers = [_decode(body) for body in bodies]
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise UpstreamGarbage("Google answered with something that is no list of embeddings") from None
         vectors = [vector.values for answer in answers for vector in answer.embeddings]
         tokens = sum(answer.usageMetadata.promptTokenCount for answer in answers if answer.usageMetadata)

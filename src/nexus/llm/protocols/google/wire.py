@@ -79,5 +79,5 @@ class GoogleCounter:
         """Read the number."""
         try:
             return _decode_count(body).totalTokens
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             raise UpstreamGarbage("Google answered a token count with none") from None
