@@ -1,14 +1,16 @@
 """What a gateway counts, as a receiver of it gets it, of every kind of request."""
 
 import asyncio
+import http.client
 import logging
 import re
 import time
+from pathlib import Path
 
 import msgspec
 import pytest
 
-from gateway import Running, gateway, provider
+from gateway import Running, gateway, process, provider
 from integration.telemetry_gateway import (
     ANTHROPIC,
     CHAT,
@@ -353,3 +355,16 @@ async def test_a_reload_keeps_what_was_counted() -> None:
         await chat(nexus)
         text = (await nexus.ask("GET", "/metrics")).body.decode()
     assert re.search(r"^gen_ai_client_input_token_usage_total\{.*\} 200$", text, re.MULTILINE)
+
+
+def test_the_log_tells_a_path_that_leads_nowhere_in_one_line_and_without_its_key(tmp_path: Path) -> None:
+    (tmp_path / "nexus.toml").write_text('[llm.providers.try]\ntype = "echo"\n')
+    with process(cwd=tmp_path) as nexus:
+        address = nexus.url.removeprefix("http://").partition(":")
+        client = http.client.HTTPConnection(address[0], int(address[2]), timeout=10)
+        client.request("GET", "/v2/sk-ant-0123456789abcdef%0AERROR%20forged?token=hunter2hunter2")
+        assert client.getresponse().status == 404
+        client.close()
+        line = nexus.read_until("GET unknown 404")
+    assert "path=/v2/[redacted]%0AERROR%20forged" in line
+    assert "hunter2" not in line

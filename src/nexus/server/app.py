@@ -254,10 +254,8 @@ def _router(exact: dict[str, App], routes: Sequence[tuple[Routes | Proxy | Passt
             await app(scope, receive, send)
             return
         claim, chosen, owner = 0, None, None
-        for (
-            one,
-            route,
-        ) in routes:  # of two protocols the one with the longer prefix, as one may be below the other
+        for one, route in routes:
+            # of two protocols the one with the longer prefix, as one may be below the other
             if (claimed := one.claims(path)) > claim:
                 claim, chosen, owner = claimed, route, one
         if chosen is not None:

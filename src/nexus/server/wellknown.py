@@ -5,6 +5,7 @@ from nexus.config.auth import ProtectedResource
 from nexus.server.asgi import App, Receive, Scope, Send
 from nexus.server.middleware.cors import cors
 from nexus.server.middleware.refusal import JSON, answer
+from nexus.telemetry import observation
 
 _ALLOW = (b"allow", b"GET, HEAD, OPTIONS")
 _CACHE = (b"cache-control", b"public, max-age=300")
@@ -24,6 +25,8 @@ def wellknown(app: App, resource: ProtectedResource, *routes: str) -> App:
 
     async def layer(scope: Scope, receive: Receive, send: Send) -> None:
         mine = scope["type"] == "http" and scope["path"] in paths
+        if mine and (seen := observation.current()) is not None:
+            seen.route = scope["path"]
         await (readable if mine else app)(scope, receive, send)
 
     return layer

@@ -29,11 +29,10 @@ class AccessLog:
             self._out.flush()
 
     def _line(self, record: RequestRecord) -> str:
+        time = shown_time(record.time + record.duration)
         if self._look is Style.JSON:
-            return (
-                encode({"time": shown_time(record.time), "level": "info", **fields(record)}).decode() + "\n"
-            )
-        return f"{shown_time(record.time)} {shown_level('INFO', self._look)}  {text(record)}\n"
+            return encode({"time": time, "level": "info", **fields(record)}).decode() + "\n"
+        return f"{time} {shown_level('INFO', self._look)}  {text(record)}\n"
 
 
 def wanted() -> AccessLog | None:
@@ -45,6 +44,7 @@ def wanted() -> AccessLog | None:
 def text(record: RequestRecord) -> str:
     """Write a request for a person."""
     parts = [f"{record.method} {record.route} {record.status} {record.duration * 1000:.1f}ms"]
+    parts += [f"path={record.path}"] if record.path else []
     work = record.work
     if isinstance(work, UsageRecord):
         parts += [f"model={redact_name(work.asked)}"] if work.asked else []
@@ -69,6 +69,7 @@ def fields(record: RequestRecord) -> Fields:
         "message": text(record),
         "method": record.method,
         "route": record.route,
+        "path": record.path or None,
         "status": record.status,
         "duration": round(record.duration, 6),
         "client": redact_name(record.client) if record.client is not None else None,
@@ -90,7 +91,8 @@ def line(record: RequestRecord) -> Line:
     written = str(said.pop("message"))
     for name in ("trace_id", "span_id"):
         said.pop(name, None)
-    return Line(int(record.time * 1e9), "INFO", written, said, record.trace_id, record.span_id)
+    ended = int((record.time + record.duration) * 1e9)
+    return Line(ended, "INFO", written, said, record.trace_id, record.span_id)
 
 
 def _of_model(work: UsageRecord) -> dict[str, str | int | float | None]:

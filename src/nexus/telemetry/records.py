@@ -99,3 +99,5 @@ class RequestRecord(msgspec.Struct, frozen=True, gc=False):
     """0 where it was not traced."""
     span_id: int = 0
     spans: tuple[Span, ...] = ()
+    path: str = ""
+    """What was asked for where no route fits, redacted."""

@@ -10,6 +10,8 @@ from nexus.telemetry.trace import Attribute, Span, Trace
 
 UNKNOWN = "unknown"
 """The route of what no route fits."""
+_LONGEST = 128
+"""Characters of such a path that are told."""
 
 
 def summarize(seen: Observation) -> RequestRecord:
@@ -30,6 +32,7 @@ def summarize(seen: Observation) -> RequestRecord:
         work,
         trace.trace_id if trace is not None else 0,
         trace.span_id if trace is not None else 0,
+        path="" if seen.route else redact_target(seen.scope["path"][:_LONGEST], b""),
     )
     if trace is None:
         return record

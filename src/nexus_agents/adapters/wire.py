@@ -112,7 +112,7 @@ def read(body: bytes, asked: str) -> Completion:
     """
     try:
         answer = _answers.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise AdapterError(
             Kind.GARBAGE, "The service answered with something that is no chat completion."
         ) from error
@@ -176,13 +176,13 @@ def read_models(body: bytes) -> tuple[Listed, ...]:
     """
     try:
         rows = _rows.decode(body).data
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise AdapterError(Kind.GARBAGE, "The service's model list makes no sense.") from error
     found = dict[str, Listed]()
     for raw in rows[:MOST_MODELS]:
         try:
             row = _row.decode(raw)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             continue
         if 0 < len(row.id) <= LONGEST_ID and row.id.isprintable() and " " not in row.id and _writes_text(row):
             found.setdefault(row.id, _listed(row))

@@ -134,6 +134,10 @@ class OpenCode:
             warnings.append("The variant is not one of high, max, minimal and was left out.")
         if not prompt.model:
             return warnings
+        if prompt.model.startswith(
+            "-"
+        ):  # the program would take it for an option, whether its models can be listed or not
+            raise _unlisted(prompt.model, ())
         try:
             listed = await self._models(directory)
             if prompt.model not in listed:

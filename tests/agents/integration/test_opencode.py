@@ -146,6 +146,15 @@ async def test_models_that_cannot_be_listed_leave_a_warning(adapter: OpenCode, f
     assert "not checked" in answer.warnings[0]
 
 
+async def test_a_model_that_looks_like_an_option_is_never_handed_on(
+    adapter: OpenCode, fake: FakeOpenCode
+) -> None:
+    fake.plan(models=None)
+    error = await failure(adapter, prompt(model="--dir=/"))
+    assert error.kind is Kind.NOT_FOUND
+    assert fake.runs == []
+
+
 def listings(fake: FakeOpenCode) -> int:
     return [call["argv"] for call in fake.calls].count(["models"])
 

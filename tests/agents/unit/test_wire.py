@@ -91,6 +91,7 @@ def test_calls_without_an_id_or_with_an_object_for_arguments_are_understood():
         (b'{"error":{"code":"weird","message":"x"}}', Kind.SERVER),
         (b'{"error":"x"}', Kind.SERVER),
         (b"\xff\xfe", Kind.GARBAGE),
+        (b'{"error":' + b"[" * 100_000, Kind.GARBAGE),
     ],
 )
 def test_an_answer_that_is_none_fails_with_its_kind(body: bytes, kind: Kind):
@@ -144,7 +145,7 @@ def test_rows_that_make_no_sense_are_left_out():
     assert [one.id for one in listed] == ["good"]
 
 
-@pytest.mark.parametrize("body", [b"no", b"{}", b'{"data":7}'])
+@pytest.mark.parametrize("body", [b"no", b"{}", b'{"data":7}', b'{"data":' + b"[" * 100_000])
 def test_a_list_that_is_none_fails(body: bytes):
     with pytest.raises(AdapterError):
         wire.read_models(body)

@@ -50,6 +50,13 @@ def test_a_person_reads_what_matters_in_one_line() -> None:
     )
 
 
+def test_a_path_that_leads_nowhere_is_told() -> None:
+    lost = record(None, route="unknown", path="/v1/chat/completions", status=404)
+    assert access.text(lost) == "POST unknown 404 812.4ms path=/v1/chat/completions client=alice"
+    assert access.fields(lost)["path"] == "/v1/chat/completions"
+    assert "path" not in access.fields(record())
+
+
 def test_a_tool_is_named_in_full() -> None:
     run = ToolRecord(0.1, None, "tools/call", "adder", server="math")
     assert " tools/call tool=math__adder " in access.text(record(run))
@@ -75,7 +82,7 @@ def test_lines_look_as_the_log_does() -> None:
     log.take([record(trace_id=1, span_id=2), record(route="/health"), record(None)])
     first, second = (msgspec.json.decode(line) for line in out.getvalue().splitlines())
     assert first == {
-        "time": "1970-01-01T00:00:01.500000Z",
+        "time": "1970-01-01T00:00:02.312400Z",
         "level": "info",
         "message": access.text(record()),
         "method": "POST",
