@@ -94,6 +94,14 @@ async def test_a_model_with_and_without_its_provider_is_one() -> None:
         assert (await chat(nexus)).status == 429
 
 
+async def test_ways_to_write_a_model_that_is_in_no_list_share_one_limit() -> None:
+    async with upstream(passes) as up, gateway(provider(up.url) + tokens(16)) as nexus:
+        names = ("GPT-4O", "up/gpt-4o:latest", "gpt-4o-2024-08-06", "up/up/gpt-4o")
+        asked = [body().replace(b"gpt-4o", f"up/{name}".encode()) for name in names]
+        assert [(await chat(nexus, data=one)).status for one in asked] == [200, 200, 429, 429]
+        assert (await chat(nexus)).status == 200
+
+
 async def test_a_group_has_its_own_limit_and_a_client_must_name_itself() -> None:
     groups = (
         '[llm.providers.up.rate_limits.per_user.groups]\npro = { input_token_limit = 24, interval = "60s" }'

@@ -345,6 +345,14 @@ async def test_who_accounts_gets_one_record_of_each_call() -> None:
     assert translated.dropped == ("container",)
 
 
+async def test_a_header_that_is_no_text_spoils_no_answer() -> None:
+    told = Told(headers={"x-nexus-dropped": "\xff"})
+    async with upstream(lambda _: told) as up:
+        toml = provider(up.url) + IDENTIFIED + "[telemetry.prometheus]\nenabled = true\n"
+        async with gateway(toml) as nexus:
+            assert (await chat(nexus)).status == 200
+
+
 async def test_a_reload_keeps_what_was_counted() -> None:
     more = "[telemetry.prometheus]\nenabled = true\n"
     async with upstream(says) as up, gateway(provider(up.url) + more) as nexus:

@@ -99,7 +99,7 @@ class Upstream:
     async def _tell(self, told: Told, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         headers = {"content-type": told.content_type, "transfer-encoding": "chunked", **told.headers}
         head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        writer.write(f"HTTP/1.1 {told.status} Said\r\n{head}\r\n".encode())
+        writer.write(f"HTTP/1.1 {told.status} Said\r\n{head}\r\n".encode("latin-1"))
         gone = asyncio.create_task(reader.read(1))
         for piece in told.pieces:
             if isinstance(piece, asyncio.Event):

@@ -199,6 +199,9 @@ class Http:
             async with self._client.stream(
                 "GET", self._url, headers={"accept": "application/json"}
             ) as answer:
+                ways = {one.url.scheme for one in (*answer.history, answer)}
+                if self._url.startswith("https:") and ways != {"https"}:
+                    raise OSError("redirected to where anybody on the way could put keys of their own")
                 if answer.status_code != 200:
                     raise OSError(f"status {answer.status_code}")
                 document = b""

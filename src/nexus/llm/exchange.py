@@ -23,7 +23,7 @@ from nexus.llm.providers.base import Asked, Call
 from nexus.llm.relay import relay
 from nexus.llm.reply import Reply, media_type
 from nexus.llm.routing import Route, route, within
-from nexus.llm.tokens import Metering
+from nexus.llm.tokens import UNLISTED, Metering
 from nexus.llm.translate import translate
 
 _JSON = b"application/json"
@@ -93,7 +93,9 @@ async def _exchange(
     asked = Asked(request.client, opened.model.removeprefix(f"{chosen.provider.name}/"))
     chosen = Route(chosen.provider, chosen.model, chosen.rules, asked)
     name, path = chosen.provider.name, request.endpoint.path
-    with await metering.reserve(request.identity, name, opened.model, path, request.body) as hold:
+    known = asked.model in catalog.snapshot.shelves[name].upstream
+    counted = asked.model if known else UNLISTED  # else each way to write a model would have room of its own
+    with await metering.reserve(request.identity, name, counted, path, request.body) as hold:
         reply = await _carry(request, opened, chosen, keep_alive)
     if not hold.measured:
         return reply

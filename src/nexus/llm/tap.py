@@ -178,7 +178,7 @@ class Metered(Tap):
     def replied(self, reply: Reply) -> None:
         for name, value in reply.headers:
             if name == b"x-nexus-dropped":
-                self._dropped = value.decode()
+                self._dropped = value.decode("latin-1")  # a provider may have sent it
         if not self._whole and self._ends.tokens is None and isinstance(reply.body, bytes):
             self._whole = reply.body  # in the client's protocol as well
 
@@ -306,7 +306,7 @@ def _count(body: bytes) -> dict[str, Attribute | None]:
     """Read what a count of tokens came to."""
     try:
         counted = msgspec.json.decode(body, type=_Count)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return {}
     prefix = "llm.count_tokens."
     return {

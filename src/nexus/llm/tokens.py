@@ -23,6 +23,8 @@ DEFAULT_OUTPUT = 4096
 """What is held for an answer whose length the client does not bound."""
 LIMITED = frozenset(("/chat/completions", "/completions", "/embeddings", "/messages", "/responses"))
 """The endpoints that use a client's tokens."""
+UNLISTED = "*"
+"""What all models are counted as that are in no list: a name of its own for each would be room of its own."""
 _LONG = 32 * 1024
 """Characters above which a text is counted in another thread, about 1 ms."""
 _MAX_KNOWN = 10_000

@@ -14,7 +14,7 @@ import msgspec
 
 from nexus.telemetry import observation
 from nexus.telemetry.lines import Line
-from nexus.telemetry.redact import redact
+from nexus.telemetry.redact import redact, visible
 
 TRACE = 5
 ACCESS = logging.getLogger("nexus.access")
@@ -127,7 +127,7 @@ def _level(record: logging.LogRecord) -> str:
 
 
 def _text(record: logging.LogRecord) -> str:
-    return redact(record.getMessage())
+    return "\n".join(map(visible, redact(record.getMessage()).split("\n")))
 
 
 def _place() -> tuple[int, int]:

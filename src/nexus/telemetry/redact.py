@@ -61,7 +61,21 @@ def redact_name(name: str) -> str:
     return _redact_short(name[:_SHORT])
 
 
-_redact_short = lru_cache(2048)(redact)
+@lru_cache(2048)
+def _redact_short(name: str) -> str:
+    return visible(redact(name))
+
+
+_UNSEEN = {
+    **{code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))},
+    **{code: f"\\u{code:04x}" for code in (*range(0x2028, 0x202F), *range(0x2066, 0x206A))},
+}
+"""What commands a terminal, begins a new line or turns text round."""
+
+
+def visible(text: str) -> str:
+    """Write what would begin a new line, turn text round or command a terminal so that it is seen instead."""
+    return text if text.isprintable() else text.translate(_UNSEEN)
 
 
 def redact_target(path: str, query: bytes) -> str:

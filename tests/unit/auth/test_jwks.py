@@ -2,11 +2,12 @@
 
 import asyncio
 
+import httpx2
 import msgspec
 import pytest
 from joserfc.jwk import ECKey, Key, OctKey, OKPKey, RSAKey
 
-from nexus.auth.jwks import Jwks, Keys, KeysUnavailable
+from nexus.auth.jwks import Http, Jwks, Keys, KeysUnavailable
 
 ONE = ECKey.generate_key("P-256", {"kid": "one"})
 TWO = OKPKey.generate_key("Ed25519", {"kid": "two"})
@@ -211,3 +212,25 @@ async def test_closing_ends_a_fetch_under_way() -> None:
     await jwks.close()
     with pytest.raises(KeysUnavailable):
         await waiting
+
+
+@pytest.mark.parametrize("through", ["http://idp.test/keys", "https://other.test/keys"])
+async def test_keys_come_by_no_way_that_is_not_secret_where_theirs_is(through: str) -> None:
+    async def answer(request: httpx2.Request) -> httpx2.Response:
+        if request.url.path == "/jwks":
+            return httpx2.Response(302, headers={"location": through})
+        if request.url.scheme == "http":  # and back again, as if nothing had been
+            return httpx2.Response(302, headers={"location": "https://idp.test/keys"})
+        return httpx2.Response(200, content=written(ONE))
+
+    source = Http("https://idp.test/jwks")
+    await source.close()
+    source._client = httpx2.AsyncClient(  # pyright: ignore[reportPrivateUsage]  # no network
+        transport=httpx2.MockTransport(answer), follow_redirects=True
+    )
+    if through.startswith("https:"):
+        assert await source.fetch() == written(ONE)
+    else:
+        with pytest.raises(OSError, match="redirected"):
+            await source.fetch()
+    await source.close()

@@ -131,6 +131,13 @@ def test_names_are_bounded() -> None:
     assert redact_name("up/gpt-4o") == "up/gpt-4o"
 
 
+@pytest.mark.parametrize("unseen", ["\n", "\r", "\x1b", "\x85", "\u2028", "\u202e", "\u2066"])
+def test_names_write_no_line_and_command_no_terminal(unseen: str) -> None:
+    shown = redact_name(f"gpt{unseen}2026 ERROR forged")
+    assert unseen not in shown
+    assert shown.startswith("gpt\\")
+
+
 def test_of_a_query_only_the_names_are_shown() -> None:
     shown = redact_target("/v1/messages", b"beta=true&key=abc&k%C3%A9y=1&flag")
     assert shown == f"/v1/messages?beta=true&key={HIDDEN}&k%25C3%25A9y={HIDDEN}&flag"
