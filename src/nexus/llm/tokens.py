@@ -28,6 +28,8 @@ UNLISTED = "*"
 _LONG = 32 * 1024
 """Characters above which a text is counted in another thread, about 1 ms."""
 _MAX_KNOWN = 10_000
+_KEPT = 10_000
+"""Pieces of an answer kept to be counted together."""
 
 _decode = msgspec.json.Decoder(dict[str, Json]).decode
 
@@ -151,6 +153,8 @@ class Meter:
     def __init__(self, counter: "Counter") -> None:
         self._counter = counter
         self._texts: list[str] = []
+        self._counted = 0
+        """Tokens of texts that were too many to keep."""
         self.told: int | None = None
         """Tokens the model has written, as its provider says."""
 
@@ -169,6 +173,8 @@ class Meter:
         usage = event.usage or (event.response.usage if event.response is not None else None)
         if usage is not None:  # each later one includes the earlier
             self.told = _written_tokens(usage)
+        if len(self._texts) >= _KEPT:
+            self._counted, self._texts = self._guess(), []
         if isinstance(event.delta, str):
             self._texts.append(event.delta)
         elif event.delta is not None:
@@ -179,7 +185,10 @@ class Meter:
 
     def output(self) -> int:
         """Give the tokens written: as told, or as counted where the stream ended before it told."""
-        return self.told if self.told is not None else self._counter.guess("".join(self._texts))
+        return self.told if self.told is not None else self._guess()
+
+    def _guess(self) -> int:
+        return self._counted + self._counter.guess("".join(self._texts))
 
 
 def _written(delta: _Delta) -> Iterator[str]:

@@ -350,6 +350,15 @@ def test_what_is_not_measured_goes_by_untouched() -> None:
     assert METERING.settle(FREE, b"{}") == b"{}"
 
 
+def test_a_stream_without_end_is_counted_without_being_kept() -> None:
+    meter = Meter(COUNTER)
+    piece = b'{"choices":[{"delta":{"content":" word"}}]}'
+    for _ in range(30_000):
+        meter.read(piece)
+    assert len(meter._texts) <= 10_000  # pyright: ignore[reportPrivateUsage]  # what it keeps
+    assert meter.output() == 30_000
+
+
 async def test_a_stream_settles_when_it_ends_and_loses_nothing() -> None:
     booked = Booked()
     pieces = [piece async for piece in METERING.settle(booked.hold, stream(CHAT, ENDS[CHAT]))]  # type: ignore[union-attr]  # a stream stays one
