@@ -259,11 +259,13 @@ class LocalConfig(ProviderConfig):
 
 
 def _kind(value: object) -> str:
-    match value:
-        case ProviderConfig(type="bedrock" | "local" as kind) | {"type": "bedrock" | "local" as kind}:
-            return kind
-        case _:
-            return "api"
+    if isinstance(value, ProviderConfig):
+        kind = value.type
+    elif isinstance(value, dict):
+        kind = cast("dict[str, object]", value).get("type")
+    else:
+        kind = None
+    return str(kind) if kind in ("bedrock", "local") else "api"
 
 
 Provider = Annotated[
