@@ -19,7 +19,8 @@ from nexus.errors import Unauthenticated
 from nexus.llm.providers import aws
 
 with_botocore = pytest.mark.skipif(
-    importlib.util.find_spec("botocore") is None, reason="botocore is not installed (nexus-ai-gateway[bedrock])"
+    importlib.util.find_spec("botocore") is None,
+    reason="botocore is not installed (nexus-ai-gateway[bedrock])",
 )
 HOST = "bedrock-runtime.us-east-1.amazonaws.com"
 WORDS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=30)

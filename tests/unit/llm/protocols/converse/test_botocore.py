@@ -33,7 +33,8 @@ from wires import converse
 from wires.eventstream import event, exception
 
 pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("botocore") is None, reason="botocore is not installed (nexus-ai-gateway[bedrock])"
+    importlib.util.find_spec("botocore") is None,
+    reason="botocore is not installed (nexus-ai-gateway[bedrock])",
 )
 WIRE = ConverseWire()
 CLAUDE = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
