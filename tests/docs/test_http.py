@@ -14,7 +14,7 @@ import reference
 from gateway import Answer, Running, gateway
 from nexus import config
 from nexus.llm.protocols.base import Body
-from nexus.llm.surfaces import ANTHROPIC, OPENAI, endpoints
+from nexus.llm.surfaces import ANTHROPIC, OPENAI, openai_endpoints
 from nexus.server import openapi
 
 SCHEMA = msgspec.json.decode((Path(__file__).parent / "openapi-3.1.json").read_bytes())
@@ -47,7 +47,7 @@ def test_the_table_has_every_endpoint_and_no_other(surface: openapi.Any) -> None
     named = surface.name
     there = {
         (method.lower(), endpoint.path, endpoint.body)
-        for endpoint in (*surface.endpoints, *(one for _, one in endpoints.ITEMS if named == "openai"))
+        for endpoint in (*surface.endpoints, *(one for _, one in openai_endpoints.ITEMS if named == "openai"))
         for method in endpoint.methods
     }
     bodies = {"": Body.NONE, "Upload": Body.NONE, "Form": Body.FORM}

@@ -1,16 +1,18 @@
 """AWS Bedrock behind the gateway: what it is asked, how that is signed, and what clients get of its answers."""
 
+import asyncio
 import base64
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import msgspec
 import pytest
 
-from gateway import gateway
+from gateway import command, gateway
 from nexus.llm.providers import aws
 from recorded import exchanges, needed
 from upstreams.scripted import Asked, Told, upstream
@@ -400,3 +402,12 @@ async def test_a_recorded_stream_reaches_a_client_as_it_was_said() -> None:
         deltas = [one["choices"][0]["delta"] for one in events_of(answer.body) if one["choices"]]
         said = "".join(delta.get("content") or "" for delta in deltas)
         assert said.startswith("The capital of France is Paris.")
+
+
+async def test_the_command_line_lists_its_models(tmp_path: Path) -> None:
+    file = tmp_path / "nexus.toml"
+    async with upstream(script()) as bedrock:
+        file.write_text(toml(bedrock.url))
+        ended = await asyncio.to_thread(command, "models", "--config", str(file))
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert {"aws/nova", "aws/claude", SONNET} <= set(ended.stdout.split())

@@ -13,6 +13,7 @@ from mcp.shared.exceptions import MCPError
 from integration.mcp_gateway import Mounted, http, mounted, stdio, until
 from integration.mcp_servers.web import WebServer, running
 from nexus.mcp import exchange, link, upstream, view
+from nexus.mcp.calls import Calls
 from nexus.server.asgi import Send
 
 GOOD = stdio("good", "plain")
@@ -314,7 +315,7 @@ async def test_what_a_server_says_and_asks_is_bounded() -> None:
         sent.append(data)
 
     sent: list[bytes] = []
-    calls = link.Calls(lambda method, params: None, {"roots": {}})
+    calls = Calls(lambda method, params: None, {"roots": {}})
     call, _ = calls.begin(Stuck(), {"_meta": {"progressToken": "t"}})
     calls.receive(link.decode(b'{"id":"q","method":"roots/list"}'), send, call)
     await until(lambda: sent)
@@ -330,4 +331,4 @@ async def test_what_a_server_says_and_asks_is_bounded() -> None:
     await asyncio.sleep(0)
     await until(lambda: len(asyncio.all_tasks()) == before)
     with pytest.raises(MCPError):
-        await link.Calls(lambda method, params: None)._asked("sampling/createMessage", {}, None)  # pyright: ignore[reportPrivateUsage]
+        await Calls(lambda method, params: None)._asked("sampling/createMessage", {}, None)  # pyright: ignore[reportPrivateUsage]

@@ -6,17 +6,19 @@ from pathlib import Path
 
 import msgspec
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from nexus.cli.source import find
 from nexus.config import Config
 from nexus.config import schema as config_schema
 from nexus.errors import ConfigError
-from nexus.llm.catalog import DiscoveryFailed
 from nexus.llm.providers.base import ProviderFailed
 from nexus.llm.providers.local import Local
 from nexus.server.app import Gateway
 from nexus.telemetry import logs
+
+_WIDE = 10_000
+"""Columns of an output nobody looks at: what reads it wants one line for each model."""
 
 
 def check(file: Path | None, environ: Mapping[str, str]) -> int:
@@ -68,8 +70,14 @@ def models(file: Path | None, environ: Mapping[str, str]) -> int:
     except (ConfigError, OSError, ValueError) as error:
         logs.complain(str(error))
         return 1
-    asyncio.run(_ask(gateway))
+    try:
+        asyncio.run(_ask(gateway))
+    except ProviderFailed as error:
+        logs.complain(str(error))
+        return 1
     out = Console(soft_wrap=True, highlight=False)
+    if not out.is_terminal:
+        out.width = _WIDE
     out.print(_table(gateway))
     for name, trouble in gateway.catalog.troubles.items():
         logs.complain(f"{name}: {trouble}")
@@ -78,16 +86,18 @@ def models(file: Path | None, environ: Mapping[str, str]) -> int:
 
 async def _ask(gateway: Gateway) -> None:
     try:
+        for provider in gateway.providers:
+            await provider.start()
         await gateway.catalog.start(forgiving=True)
-    except DiscoveryFailed:
-        pass
     finally:
         await gateway.close()
 
 
 def _table(gateway: Gateway) -> Table:
     snapshot = gateway.catalog.snapshot
-    table = Table("model", "provider", "type", "known by", "sent as", box=None, pad_edge=False)
+    names = ("model", "provider", "type", "known by", "sent as")
+    columns = [Column(name, overflow="fold") for name in names]  # a name that is cut is none
+    table = Table(*columns, box=None, pad_edge=False)
     for name in snapshot.models:
         owner = snapshot.owners.get(name) or name.partition("/")[0]
         shelf = snapshot.shelves[owner]

@@ -167,7 +167,7 @@ class SignalConfig(Section):
 
 
 class Collect(Section):
-    """How much one span may hold."""
+    """How much one span may hold. Ours hold attributes; the limits of events and links are accepted, and never reached."""
 
     max_events_per_span: Count = 128
     """Events of a span."""

@@ -219,7 +219,7 @@ class Connection(asyncio.Protocol):
         "closed",
     )
 
-    def __init__(self, pool: "Owner", loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, pool: Owner, loop: asyncio.AbstractEventLoop) -> None:
         self._pool = pool
         self._loop = loop
         self._parser = httptools.HttpResponseParser(self)

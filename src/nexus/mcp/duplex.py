@@ -7,8 +7,8 @@ from typing import Protocol
 
 import msgspec
 
+from nexus.mcp.calls import Calls
 from nexus.mcp.link import (
-    Calls,
     Envelope,
     Lost,
     OnNotice,

@@ -2,19 +2,19 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS, METHOD_NOT_FOUND
 
 from nexus.config.mcp import ChildServer
 from nexus.mcp import shown
+from nexus.mcp.arguments import read_keywords, read_limit, read_name, read_object
 from nexus.mcp.caller import Caller
 from nexus.mcp.changes import Changes, Lists
 from nexus.mcp.client import Client
-from nexus.mcp.index import LIMIT
 from nexus.mcp.link import Envelope, Raw, encode
-from nexus.mcp.parameters import repeated
+from nexus.mcp.mirrored import repeated
 from nexus.mcp.pool import Pool
 from nexus.mcp.toolbox import Entry, Toolbox
 from nexus.mcp.upstream import Upstream
@@ -24,7 +24,6 @@ from nexus.telemetry import mcp as observed
 from nexus.telemetry import observation
 
 RATE_LIMITED = -32000
-_MAX_LIMIT = 50
 RESERVED = "io.modelcontextprotocol/"
 _DOWNSTREAM = {"tools/call": "downstream:call_tool", "prompts/get": "downstream:get_prompt"}
 
@@ -156,18 +155,18 @@ class Service:
         arguments: object = params.get("arguments")
         mode = self._view.shape.mode
         if mode != "direct" and name == "search":
-            return await self._search(client, _object(arguments, "arguments"))
+            return await self._search(client, read_object(arguments, "arguments"))
         if mode != "direct" and name == "execute":
-            given = _object(arguments, "arguments")
+            given = read_object(arguments, "arguments")
             return await self._execute(
-                client, _name(given), _object(given.get("arguments"), "arguments"), params
+                client, read_name(given), read_object(given.get("arguments"), "arguments"), params
             )
         if mode != "search" and isinstance(name, str):
             return await self._execute(client, name, arguments, params)
         raise MCPError(METHOD_NOT_FOUND, "tools/call")
 
     async def _search(self, client: Client, arguments: Raw) -> Raw:
-        keywords, limit = _keywords(arguments), _limit(arguments)
+        keywords, limit = read_keywords(arguments), read_limit(arguments)
         toolbox = await self._view.toolbox(client.caller)
         with observation.span("index:search"):
             matches_ = (await toolbox.index()).search(keywords, limit)
@@ -343,39 +342,6 @@ def _owner(toolbox: Toolbox, uri: str) -> str | None:
         if len(toolbox.capabilities) == 1 and len(toolbox.resources)
         else None
     )
-
-
-def _object(value: object, name: str) -> Raw:
-    if value is None:
-        raise MCPError(INVALID_PARAMS, f"missing field `{name}`")
-    if not isinstance(value, dict):
-        raise MCPError(INVALID_PARAMS, f"invalid type: `{name}` must be an object")
-    return cast("Raw", value)
-
-
-def _name(arguments: Raw) -> str:
-    name = arguments.get("name")
-    if name is None:
-        raise MCPError(INVALID_PARAMS, "missing field `name`")
-    if not isinstance(name, str):
-        raise MCPError(INVALID_PARAMS, "invalid type: `name` must be a string")
-    return name
-
-
-def _keywords(arguments: Raw) -> list[str]:
-    value: Any = arguments.get("keywords")
-    if value is None:
-        raise MCPError(INVALID_PARAMS, "missing field `keywords`")
-    if not isinstance(value, list) or not all(isinstance(one, str) for one in cast("list[object]", value)):
-        raise MCPError(INVALID_PARAMS, "invalid type: `keywords` must be an array of strings")
-    return cast("list[str]", value)
-
-
-def _limit(arguments: Raw) -> int:
-    value = arguments.get("limit")
-    if not isinstance(value, int) or isinstance(value, bool):
-        return LIMIT
-    return min(max(value, 1), _MAX_LIMIT)
 
 
 def _text(item: Raw) -> Raw:

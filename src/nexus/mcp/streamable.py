@@ -22,10 +22,9 @@ from mcp_types import (
 
 from nexus.http.client import Failed, Response
 from nexus.http.frames import Cutter, events, payload
+from nexus.mcp.calls import Call, Calls
 from nexus.mcp.link import (
     MAX_MESSAGE,
-    Call,
-    Calls,
     Envelope,
     Expired,
     Lost,

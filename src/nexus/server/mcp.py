@@ -32,7 +32,7 @@ from nexus.server import connection
 from nexus.server.asgi import Message, Receive, Scope, Send
 from nexus.server.body import read_body
 from nexus.server.middleware.refusal import JSON, answer
-from nexus.server.streams import Open
+from nexus.server.news import News
 from nexus.server.welcome import SESSION as _SESSION
 from nexus.server.welcome import unwelcome
 
@@ -204,7 +204,7 @@ class Mcp:
     ) -> None:
         """Serve a stream of news. In a session we tell of changed lists on it; elsewhere the client asks for that itself."""
         asked = scope["method"] != "GET"
-        stream = Open(receive, send, lambda: self._leaves(scope), ends=asked)
+        stream = News(receive, send, lambda: self._leaves(scope), ends=asked)
         changes = mounted.service.changes(Client(scope[front.CALLER]))
         async with contextlib.nullcontext() if asked else stream.telling(changes):
             await manager.asgi_app(scope, stream.receive, cast("Any", stream.send))

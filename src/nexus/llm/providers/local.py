@@ -21,7 +21,8 @@ from nexus.errors import NexusError, UpstreamBroken, UpstreamUnreachable
 from nexus.http.client import Failed, header_block
 from nexus.llm.canonical import Model
 from nexus.llm.protocols.base import Wire
-from nexus.llm.protocols.openai.wire import ChatWire, Options
+from nexus.llm.protocols.openai.options import COMPATIBLE
+from nexus.llm.protocols.openai.wire import ChatWire
 from nexus.llm.providers.api import OUR_HEADERS, Api
 from nexus.llm.providers.base import Answer, Call, Plain, ProviderFailed
 
@@ -43,15 +44,7 @@ _TEMPLATE = """\
 {%- endfor -%}
 {%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}
 """
-_WIRE = ChatWire(
-    Options(
-        max_tokens="max_tokens",
-        developer_role=False,
-        reasoning_field="reasoning_content",
-        top_k=True,
-        custom_tools=False,
-    )
-)
+_WIRE = ChatWire(COMPATIBLE)
 _START_TIMEOUT = 60.0
 _MAX_DELAY = 30.0
 _STEADY = 60.0

@@ -10,25 +10,18 @@ from nexus.config.llm import ProviderConfig
 from nexus.llm.canonical import Model
 from nexus.llm.protocols.base import Wire
 from nexus.llm.protocols.openai import models as model_list
-from nexus.llm.protocols.openai.wire import ChatWire, Options
+from nexus.llm.protocols.openai.options import COMPATIBLE, Options
+from nexus.llm.protocols.openai.wire import ChatWire
 from nexus.llm.protocols.responses.wire import ResponsesWire
 from nexus.llm.providers.remote import Remote
 
 _RESPONSES = ResponsesWire()
 _THINKS = re.compile(r"o\d|gpt-(?:[5-9]|\d\d)(?!.*chat)|codex")
-# vLLM, llama.cpp, Ollama and LiteLLM take these, or pass over what they do not know
-_COMPATIBLE = Options(
-    max_tokens="max_tokens",
-    developer_role=False,
-    reasoning_field="reasoning_content",
-    top_k=True,
-    custom_tools=False,
-)
 # these refuse what they do not know
 _STRICT = Options(max_tokens="max_tokens", developer_role=False, custom_tools=False)
 _SERVERS = {
     "openrouter.ai": msgspec.structs.replace(
-        _COMPATIBLE, reasoning_field="reasoning_details", cache_control=True
+        COMPATIBLE, reasoning_field="reasoning_details", cache_control=True
     ),
     "api.groq.com": msgspec.structs.replace(_STRICT, reasoning_field="reasoning"),
     "api.deepseek.com": msgspec.structs.replace(_STRICT, reasoning_field="reasoning_content"),
@@ -70,7 +63,7 @@ def _options(base_url: str) -> Options:
     if _is_vendor(base_url):
         return Options()
     host = urlsplit(base_url).hostname or ""
-    return next((options for end, options in _SERVERS.items() if host.endswith(end)), _COMPATIBLE)
+    return next((options for end, options in _SERVERS.items() if host.endswith(end)), COMPATIBLE)
 
 
 def _is_vendor(base_url: str) -> bool:

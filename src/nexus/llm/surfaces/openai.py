@@ -8,21 +8,21 @@ from nexus.llm.protocols.base import Endpoint
 from nexus.llm.protocols.openai import errors
 from nexus.llm.protocols.openai import models as model_list
 from nexus.llm.protocols.responses import errors as responses_errors
-from nexus.llm.surfaces import endpoints
+from nexus.llm.surfaces import openai_endpoints
 
 
 class OpenAI:
     """Chat completions, responses and everything else below `/v1`."""
 
     name = "openai"
-    endpoints = endpoints.ENDPOINTS
+    endpoints = openai_endpoints.ENDPOINTS
     keep_alive = b": keep-alive\n\n"
     """A comment: every client skips it, every proxy on the way sees a live connection."""
     forwarded: frozenset[bytes] = frozenset()
 
     def find(self, path: str) -> Endpoint | None:
         """Find the endpoint of a path below `/v1`."""
-        return endpoints.find(path)
+        return openai_endpoints.find(path)
 
     def write_error(self, error: NexusError) -> tuple[int, bytes, bytes]:
         """Give status, content type and body for a failure before the first byte of an answer."""

@@ -25,3 +25,13 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     top_k: bool = False
     custom_tools: bool = True
     """Whether there are tools of free text, and choices among some of the tools; else both are told in other words."""
+
+
+COMPATIBLE = Options(
+    max_tokens="max_tokens",
+    developer_role=False,
+    reasoning_field="reasoning_content",
+    top_k=True,
+    custom_tools=False,
+)
+"""For a server of one's own: vLLM, llama.cpp, Ollama and LiteLLM take these, or pass over what they do not know."""

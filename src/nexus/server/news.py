@@ -12,7 +12,7 @@ _LOOK = 0.5
 """Seconds after which an open stream notices that the gateway stops."""
 
 
-class Open:
+class News:
     """One such answer."""
 
     def __init__(self, receive: Receive, send: Send, leaving: Callable[[], bool], *, ends: bool) -> None:
