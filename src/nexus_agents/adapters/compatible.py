@@ -216,7 +216,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 def _message(error: openai.APIStatusError) -> str:
     """Take the provider's words: the first line of them, at most 300 characters."""
     body = error.body
-    words = body.get("message") if isinstance(body, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    words = body.get("message") if isinstance(body, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # any JSON
     if not isinstance(words, str):
         return ""
     return next(iter(words.strip().splitlines()), "")[:300].rstrip(".")

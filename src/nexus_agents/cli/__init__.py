@@ -34,7 +34,7 @@ class _Lazy(typer.core.TyperGroup):
     def list_commands(self, ctx: "typer.Context") -> list[str]:  # pyright: ignore[reportIncompatibleMethodOverride]  # typer's click
         return list(COMMANDS)
 
-    def get_command(self, ctx: "typer.Context", cmd_name: str):  # pyright: ignore[reportIncompatibleMethodOverride, reportUnknownParameterType]
+    def get_command(self, ctx: "typer.Context", cmd_name: str):  # pyright: ignore[reportIncompatibleMethodOverride, reportUnknownParameterType]  # typer's click
         if cmd_name not in COMMANDS:
             return None
         module = import_module(f"nexus_agents.cli.{cmd_name}")

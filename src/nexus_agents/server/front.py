@@ -115,7 +115,7 @@ class Front:
             log.exception("%s failed (%s)", tool.name, number, exc_info=error)
             return _failed(f"{tool.name} failed inside; the server's log says more under {number}.")
         text = msgspec.json.format(msgspec.json.encode(answer)).decode()
-        failed = isinstance(answer, dict) and answer.get("success") is False  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] any JSON
+        failed = isinstance(answer, dict) and answer.get("success") is False  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]  # any JSON
         return CallToolResult(
             content=[TextContent(text=text)], structured_content=answer, is_error=bool(failed)
         )

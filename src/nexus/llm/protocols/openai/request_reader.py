@@ -82,7 +82,7 @@ def _seed(node: Node) -> int | None:
 def _format(node: Node) -> Format | None:
     """Take the form of the answer; a form only some servers know stays in the request."""
     form = node.peek("response_format")
-    if isinstance(form, dict) and form.get("type") not in ("text", "json_object", "json_schema", None):  # pyright: ignore[reportUnknownMemberType]
+    if isinstance(form, dict) and form.get("type") not in ("text", "json_object", "json_schema", None):  # pyright: ignore[reportUnknownMemberType]  # any JSON
         return None
     outer = node.node("response_format")
     if outer is None:
