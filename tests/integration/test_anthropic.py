@@ -163,7 +163,7 @@ async def test_the_local_model_speaks_it() -> None:
 
     if not local.server_is_installed() or local.find_model() is None:
         pytest.skip(f"needs the local model: {local.INSTALL}")
-    config = 'llm.protocols.anthropic.enabled = true\n[llm.providers.here]\ntype = "local"\ncontext = 2048\n'
+    config = 'llm.protocols.anthropic.enabled = true\n[llm.providers.here]\ntype = "local"\ncontext = 2048\nthreads = 1\n'
     body = b'{"model":"here/smollm2-135m-instruct","max_tokens":20,"messages":[{"role":"user","content":"What is the capital'
     body += b' of France?"}]}'
     async with gateway(config) as nexus:

@@ -18,7 +18,8 @@ pytestmark = [
         reason=f"needs the local model: {local.INSTALL}",
     ),
 ]
-TOML = '[llm.providers.here]\ntype = "local"\ncontext = 2048\n'
+# one thread: several spin while they wait for each other, and other tests compute too
+TOML = '[llm.providers.here]\ntype = "local"\ncontext = 2048\nthreads = 1\n'
 QUESTION = b'[{"role":"user","content":"What is the capital of France?"}]'
 ASK = b'{"model":"here/smollm2-135m-instruct","max_tokens":20,"messages":' + QUESTION
 
