@@ -94,6 +94,17 @@ async def test_a_model_with_and_without_its_provider_is_one() -> None:
         assert (await chat(nexus)).status == 429
 
 
+async def test_a_model_that_its_provider_names_after_itself_has_its_limit() -> None:
+    limit = """
+[llm.providers.up.models."up/auto".rate_limits.per_user]
+input_token_limit = 8
+interval = "60s"
+"""
+    async with upstream(passes) as up, gateway(provider(up.url) + tokens(1000, limit)) as nexus:
+        asked = body().replace(b"gpt-4o", b"up/up/auto")
+        assert [(await chat(nexus, data=asked)).status for _ in range(2)] == [200, 429]
+
+
 async def test_ways_to_write_a_model_that_is_in_no_list_share_one_limit() -> None:
     async with upstream(passes) as up, gateway(provider(up.url) + tokens(16)) as nexus:
         names = ("GPT-4O", "up/gpt-4o:latest", "gpt-4o-2024-08-06", "up/up/gpt-4o")

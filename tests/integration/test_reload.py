@@ -1,5 +1,6 @@
 """A changed file takes over only when what it asks for is there, and leaves nothing behind where it never does."""
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -11,6 +12,7 @@ import msgspec
 
 from gateway import process
 from integration.mcp_gateway import ACCEPT, NO_TLS, SERVERS
+from nexus.server.run import watch
 
 _PLAIN = SERVERS / "plain.py"
 
@@ -49,12 +51,13 @@ def test_no_tool_is_missing_while_a_changed_file_takes_over(tmp_path: Path) -> N
         assert "Still starting" not in found
 
 
-def test_a_file_that_changes_before_it_is_watched_is_read_again(tmp_path: Path) -> None:
-    file = tmp_path / "nexus.toml"
+async def test_a_file_is_read_again_once_it_is_watched_as_it_may_have_changed_before(tmp_path: Path) -> None:
+    file, changed = tmp_path / "nexus.toml", asyncio.Event()
     _written(file, 300)
-    with process("--config", str(file)) as nexus:
-        _written(file, 301)  # whether the watch has begun or not
-        nexus.read_until("The configuration was reloaded")
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        watching = group.create_task(watch(file, changed))
+        await changed.wait()
+        watching.cancel()
 
 
 def test_a_stop_in_the_middle_of_a_reload_leaves_no_process_behind(tmp_path: Path) -> None:

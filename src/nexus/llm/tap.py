@@ -6,16 +6,18 @@ request, nothing is.
 
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
+from types import MappingProxyType
 from typing import TypeVar
 
 import msgspec
 
-from nexus.errors import NexusError
+from nexus.errors import Headers, NexusError
 from nexus.llm import ends
 from nexus.llm.canonical import Stop, Usage
 from nexus.llm.protocols import fields
+from nexus.llm.protocols.losses import DROPPED
 from nexus.llm.reply import Reply
 from nexus.telemetry import failures, observation
 from nexus.telemetry.metrics import CHUNKS, COUNT_TOKENS, LIST_MODELS
@@ -26,7 +28,6 @@ from nexus.telemetry.trace import Attribute
 
 T = TypeVar("T")
 
-MODELS = "/models"
 _LAST_PIECES = 6
 _MAX_CONTENT = 256 * 1024
 """Bytes of a conversation in a span, where the configuration wants them there at all."""
@@ -36,7 +37,7 @@ _OPERATIONS = {
     "/messages": _CHAT,
     "/responses": _CHAT,
     "/messages/count_tokens": COUNT_TOKENS,
-    MODELS: LIST_MODELS,
+    "/models": LIST_MODELS,
 }
 _SPANS = {_CHAT: "llm:chat_completion"}
 _LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
@@ -114,37 +115,42 @@ class Metered(Tap):
     """A call somebody looks at."""
 
     span_id = 0
+    attributes: Mapping[str, Attribute] = MappingProxyType({})
     # what is not found out stays as it is here: most of it, in most calls
-    _asked = _provider = _dropped = ""
+    _asked = _provider = _served = ""
     _stream = False
     _first = _last = _waited = 0.0
     _gaps: list[int] | None = None
     _whole = _head = b""
     _tail: deque[bytes] | None = None
+    _tokens: Tokens | None = None
+    _stop: Stop | None = None
+    _headers: Headers = ()
     _error: NexusError | None = None
     _written: list[bytes] | None = None
     _kept = 0
 
     def __init__(self, path: str, protocol: str, seen: Observation) -> None:
         self.began = clock()
-        self.attributes: dict[str, Attribute] = {}
         self._seen = seen
+        self._path = path
         self._protocol = protocol
-        self._operation, self.name = _named(path)
-        self._ends = ends.Ends()
+
+    @property
+    def name(self) -> str:
+        operation, name = _named(self._path)
+        return "llm:chat_completion_stream" if self._stream and operation == _CHAT else name
 
     def asks(self, model: str, split: fields.Fields | None, *, stream: bool) -> None:
         self._asked, self._stream = model, stream
-        if stream and self._operation == _CHAT:
-            self.name = "llm:chat_completion_stream"
         if self._seen.sampled and split is not None:
-            self.attributes = _settings(split)
+            self.attributes = told = _settings(split)
             if self._seen.content:
-                self.attributes["gen_ai.input.messages"] = _spoken(split)
+                told["gen_ai.input.messages"] = _spoken(split)
                 self._written = []
 
     def goes(self, provider: str, model: str) -> None:
-        self._provider, self._ends.model = provider, model
+        self._provider, self._served = provider, model
 
     def whole(self, body: bytes) -> None:
         self._whole = body
@@ -171,15 +177,13 @@ class Metered(Tap):
         self._last = now
 
     def answered(self, model: str, usage: Usage | None, stop: Stop | None) -> None:
-        self._ends.model = model or self._ends.model
-        self._ends.tokens = _tokens(usage) or self._ends.tokens
-        self._ends.finish = ends.word(stop) if stop is not None else self._ends.finish
+        self._served = model or self._served
+        self._tokens = _tokens(usage) or self._tokens
+        self._stop = stop or self._stop
 
     def replied(self, reply: Reply) -> None:
-        for name, value in reply.headers:
-            if name == b"x-nexus-dropped":
-                self._dropped = value.decode("latin-1")  # a provider may have sent it
-        if not self._whole and self._ends.tokens is None and isinstance(reply.body, bytes):
+        self._headers = reply.headers
+        if not self._whole and self._tokens is None and isinstance(reply.body, bytes):
             self._whole = reply.body  # in the client's protocol as well
 
     def failed(self, error: NexusError) -> None:
@@ -187,13 +191,13 @@ class Metered(Tap):
 
     def finish(self, seen: Observation) -> UsageRecord:
         """Say what became of it."""
-        ended, found, error = clock(), self._found(), self._failure(seen)
+        found, error = self._found(), self._failure(seen)
         identity, gaps = seen.identity, self._gaps
         record = UsageRecord(
-            ended - self.began,
+            seen.ended - self.began,
             error,
             seen.time / 1e9 + (self.began - seen.began),
-            self._operation,
+            _named(self._path)[0],
             self._asked[:_MAX_NAME],
             self._provider,
             found.model[:_MAX_NAME],
@@ -206,7 +210,7 @@ class Metered(Tap):
             found.tokens,
             self._first - self.began if self._first else None,
             Chunks(tuple(gaps), self._waited) if gaps is not None else None,
-            tuple(self._dropped.split(", ")) if self._dropped else (),
+            self._dropped(),
         )
         if seen.sampled:
             self._describe(record, seen)
@@ -221,13 +225,20 @@ class Metered(Tap):
 
     def _found(self) -> ends.Ends:
         if not self._whole and self._tail is None:
-            return self._ends
+            finish = ends.word(self._stop) if self._stop is not None else None
+            return ends.Ends(self._served, self._tokens, finish)
         if self._tail is None:
             found = ends.of_whole(self._protocol, self._whole)
         else:
             found = ends.read(self._protocol, ends.of_stream(self._protocol, self._head, self._tail))
-        found.model = found.model or self._ends.model
+        found.model = found.model or self._served
         return found
+
+    def _dropped(self) -> tuple[str, ...]:
+        for name, value in self._headers:
+            if name == DROPPED:
+                return tuple(value.decode("latin-1").split(", "))  # a provider may have sent it
+        return ()
 
     def _describe(self, record: UsageRecord, seen: Observation) -> None:
         """Write what the span of this call says."""
@@ -247,9 +258,10 @@ class Metered(Tap):
             "error.type": record.api_error or record.error,
             "gen_ai.output.messages": self._said(),
             **_counted(record),
-            **(_count(self._whole) if self._operation == COUNT_TOKENS and record.error is None else {}),
+            **(_count(self._whole) if record.operation == COUNT_TOKENS and record.error is None else {}),
         }
-        self.attributes |= {name: value for name, value in optional.items() if value is not None}
+        told = {name: value for name, value in optional.items() if value is not None}
+        self.attributes = {**self.attributes, **told}
 
     def _said(self) -> str | None:
         if self._written is None:

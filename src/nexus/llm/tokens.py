@@ -49,7 +49,7 @@ class Metering:
     async def reserve(
         self, identity: Identity | None, provider: str, model: str, path: str, body: bytes
     ) -> Hold:
-        """Hold what a request to one endpoint will use; `model` as the client wrote it.
+        """Hold what a request to one endpoint will use; `model` without the name of its provider.
 
         Raises:
             RateLimited: the client has no room for it.
@@ -57,7 +57,7 @@ class Metering:
         """
         if identity is None or path not in LIMITED:
             return FREE
-        budget = self._limiter.budget(identity, provider, model.removeprefix(f"{provider}/"))
+        budget = self._limiter.budget(identity, provider, model)
         if budget is None:
             return FREE
         counter = self._counter or await self._loaded()

@@ -13,11 +13,13 @@ from nexus.http.client import Failed
 from nexus.llm.reply import Reply
 from nexus.server import connection
 from nexus.server.asgi import Scope, Send
-from nexus.server.middleware.refusal import PLAIN, answer
 
 log = logging.getLogger(__name__)
 
+JSON = b"application/json"
+PLAIN = b"text/plain"
 _ALLOW = (b"allow", b"GET, HEAD")
+Header = tuple[bytes, bytes]
 WriteError = Callable[[NexusError], tuple[int, bytes, bytes]]
 """Gives status, content type and body of a failure."""
 
@@ -28,13 +30,14 @@ async def serve(scope: Scope, send: Send, making: Awaitable[Reply]) -> None:
     if client is not None:
         client.watch(asyncio.current_task())
     try:
-        await _send(await making, send, client)
+        await send_reply(await making, send, client)
     finally:
         if client is not None:
             client.watch(None)
 
 
-async def _send(reply: Reply, send: Send, client: connection.Connection | None) -> None:
+async def send_reply(reply: Reply, send: Send, client: connection.Connection | None = None) -> None:
+    """Send a reply; one that breaks off upstream cuts the connection of the client, or is raised where that is not known."""
     start = {"type": "http.response.start", "status": reply.status, "headers": reply.headers}
     if isinstance(reply.body, bytes):
         await send(start)
@@ -61,6 +64,13 @@ def failure(error: NexusError, write_error: WriteError) -> Reply:
     status, content_type, body = write_error(error)
     headers = [*error.headers, (b"content-type", content_type), (b"content-length", b"%d" % len(body))]
     return Reply(status, headers, body)
+
+
+async def answer(send: Send, status: int, content_type: bytes, body: bytes, *headers: Header) -> None:
+    """Send a whole answer."""
+    lines = [(b"content-type", content_type), (b"content-length", b"%d" % len(body)), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": lines})
+    await send({"type": "http.response.body", "body": body})
 
 
 async def show(scope: Scope, send: Send, content_type: bytes, body: bytes, status: int = 200) -> None:

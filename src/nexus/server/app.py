@@ -1,17 +1,14 @@
 """The composition root: one configuration becomes one gateway, and a changed one takes its place while requests run."""
 
 import asyncio
-import logging
-import secrets
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from nexus.config import Config
 from nexus.config.checks import LIMITS, READY
 from nexus.config.llm import ProviderConfig
 from nexus.config.telemetry import PrometheusConfig
-from nexus.errors import Internal
 from nexus.llm.catalog import Catalog, Rules
 from nexus.llm.protocols.base import Surface
 from nexus.llm.providers import PROVIDERS
@@ -23,8 +20,7 @@ from nexus.ratelimit.limiter import Limiter, limiter
 from nexus.ratelimit.memory import MemoryStore
 from nexus.ratelimit.watched import Pooled, Watched
 from nexus.server import gauges
-from nexus.server.asgi import App, Message, Receive, Scope, Send
-from nexus.server.connection import GONE
+from nexus.server.asgi import App, Receive, Scope, Send
 from nexus.server.health import Health, Ready
 from nexus.server.limits import Limits
 from nexus.server.llm import Routes
@@ -33,17 +29,16 @@ from nexus.server.middleware.cors import cors
 from nexus.server.middleware.csrf import csrf
 from nexus.server.middleware.guard import guard
 from nexus.server.middleware.observe import observe
+from nexus.server.middleware.recover import recover
 from nexus.server.openapi import OpenApi
 from nexus.server.passthrough import PATH, Passthrough, Proxy, private_headers
+from nexus.server.router import router
 from nexus.server.wellknown import wellknown
-from nexus.telemetry import observation
 from nexus.telemetry.setup import Telemetry
 
 if TYPE_CHECKING:
     from nexus.auth.jwt import Verifier
     from nexus.server.mcp import Mcp
-
-log = logging.getLogger(__name__)
 
 
 class Gateway:
@@ -139,8 +134,8 @@ class Gateway:
         ]
         places = [*routes, *self.passages]
         if self.limiter.limits_tokens and server.client_identification.enabled:
-            exact[LIMITS] = _recover(self._guard(Limits(self.catalog, self.limiter), OPENAI), OPENAI)
-        app = _router(exact, [(one, _recover(self._guard(one, one.surface), one.surface)) for one in places])
+            exact[LIMITS] = recover(self._guard(Limits(self.catalog, self.limiter), OPENAI), OPENAI)
+        app = router(exact, [(one, recover(self._guard(one, one.surface), one.surface)) for one in places])
         if server.csrf.enabled:
             app = csrf(app, server.csrf.header_name)
         app = cors(app, server.cors)
@@ -243,64 +238,6 @@ def _passages(config: Config) -> list[Proxy | Passthrough]:
     if llm.enabled and any(provider.passthrough for provider in llm.providers.values()):
         found.append(Passthrough(llm.providers, max_body=server.max_body_size, withheld=withheld))
     return found
-
-
-def _router(exact: dict[str, App], routes: Sequence[tuple[Routes | Proxy | Passthrough, App]]) -> App:
-    async def router(scope: Scope, receive: Receive, send: Send) -> None:
-        path: str = scope["path"]
-        if (app := exact.get(path)) is not None:
-            if (seen := observation.current()) is not None:
-                seen.route = path
-            await app(scope, receive, send)
-            return
-        claim, chosen, owner = 0, None, None
-        for one, route in routes:
-            # of two protocols the one with the longer prefix, as one may be below the other
-            if (claimed := one.claims(path)) > claim:
-                claim, chosen, owner = claimed, route, one
-        if chosen is not None:
-            if (seen := observation.current()) is not None:
-                seen.route = _template(owner, path, claim)
-            await chosen(scope, receive, send)
-            return
-        await send({"type": "http.response.start", "status": 404, "headers": [(b"content-length", b"0")]})
-        await send({"type": "http.response.body", "body": b""})
-
-    return router
-
-
-def _template(owner: Routes | Proxy | Passthrough | None, path: str, claim: int) -> str | None:
-    """Give what all paths like this one have in common; None where there is nothing at it."""
-    return owner.template(path) if isinstance(owner, Routes) else f"{path[:claim]}/*"
-
-
-def _recover(app: App, surface: Surface) -> App:
-    """Turn a fault of ours into a 500 with a reference, and a client that left into silence."""
-
-    async def recover(scope: Scope, receive: Receive, send: Send) -> None:
-        started = False
-
-        async def watched(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
-        try:
-            await app(scope, receive, watched)
-        except asyncio.CancelledError as cancelled:
-            if cancelled.args != (GONE,):
-                raise
-        except Exception:
-            reference = secrets.token_hex(8)
-            log.exception("internal error %s", reference)
-            if started:
-                raise
-            status, content_type, body = surface.write_error(Internal(reference))
-            headers = [(b"content-type", content_type), (b"content-length", b"%d" % len(body))]
-            await send({"type": "http.response.start", "status": status, "headers": headers})
-            await send({"type": "http.response.body", "body": body})
-
-    return recover
 
 
 def served(gateway: Gateway) -> Iterable[tuple[str, str]]:

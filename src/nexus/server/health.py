@@ -6,10 +6,9 @@ from typing import Protocol
 from nexus.llm.catalog import Catalog
 from nexus.llm.protocols.fields import encode
 from nexus.llm.providers.base import Provider
-from nexus.server.answer import show
+from nexus.server.answer import JSON, show
 from nexus.server.asgi import Receive, Scope, Send
 from nexus.server.connection import LEAVING
-from nexus.server.middleware.refusal import JSON
 
 _HEALTHY = b'{"status":"healthy"}'
 

@@ -57,6 +57,11 @@ class Routes:
             return len(path)
         return next((len(prefix) for prefix in self._below if path.startswith(prefix)), 0)
 
+    @property
+    def paths(self) -> Iterable[str]:
+        """Those of all endpoints that have no id in theirs, but for those below a provider's name."""
+        return self._exact
+
     def template(self, path: str) -> str | None:
         """Give the template of a path, ids left out; None for one there is no endpoint at."""
         if (found := self._exact.get(path) or self._find(path)) is not None:
@@ -135,7 +140,7 @@ class Routes:
         if scope["method"] not in ("GET", "HEAD"):
             raise MethodNotAllowed("GET")
         rest = path[len(prefix) + len("/models") :]
-        tap.begin(tap.MODELS, self.surface.name)
+        tap.begin("/models", self.surface.name)
         await self._catalog.wait()
         served = self._catalog.snapshot.models
         if rest in ("", "/"):

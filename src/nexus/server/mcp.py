@@ -29,9 +29,9 @@ from nexus.mcp.view import View, shapes
 from nexus.ratelimit import RateLimited
 from nexus.ratelimit.limiter import Limiter
 from nexus.server import connection
+from nexus.server.answer import JSON, answer
 from nexus.server.asgi import Message, Receive, Scope, Send
 from nexus.server.body import read_body
-from nexus.server.middleware.refusal import JSON, answer
 from nexus.server.news import News
 from nexus.server.welcome import SESSION as _SESSION
 from nexus.server.welcome import unwelcome

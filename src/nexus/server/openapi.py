@@ -11,9 +11,8 @@ import msgspec
 from nexus import __version__
 from nexus.config import Config, limits
 from nexus.config.checks import LIMITS, PASSTHROUGH, READY, WELL_KNOWN
-from nexus.server.answer import show
+from nexus.server.answer import JSON, show
 from nexus.server.asgi import Receive, Scope, Send
-from nexus.server.middleware.refusal import JSON
 
 Node = dict[str, Any]
 

@@ -113,6 +113,7 @@ class Proxy:
     """Anthropic's API below a path of ours, with the credentials of the client. https://platform.claude.com/docs/en/api/overview."""
 
     surface: Surface = ANTHROPIC
+    paths = ()
 
     def __init__(self, config: AnthropicProxy, *, max_body: int, withheld: Collection[bytes] = ()) -> None:
         self._base = config.path
@@ -123,6 +124,10 @@ class Proxy:
     def claims(self, path: str) -> int:
         """Tell how much of a path says that it belongs here; 0 where nothing does."""
         return len(self._base) if path == self._base or path.startswith(f"{self._base}/") else 0
+
+    def template(self, path: str) -> str:
+        """Give what is said of every path below."""
+        return f"{self._base}/*"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -159,6 +164,7 @@ class Passthrough:
     """Every provider the file opens, below its name: any path, any method, the gateway's key instead of the client's."""
 
     surface: Surface = OPENAI
+    paths = ()
 
     def __init__(
         self, providers: Mapping[str, ProviderConfig], *, max_body: int, withheld: Collection[bytes] = ()
@@ -171,6 +177,10 @@ class Passthrough:
     def claims(self, path: str) -> int:
         """Tell how much of a path says that it belongs here; 0 where nothing does."""
         return len(PATH) if self._opened and path.startswith(f"{PATH}/") else 0
+
+    def template(self, path: str) -> str:
+        """Give what is said of every path below."""
+        return f"{PATH}/*"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""

@@ -21,10 +21,10 @@ from nexus.llm.catalog import DiscoveryFailed
 from nexus.llm.providers.base import ProviderFailed
 from nexus.ratelimit import StoreFailed
 from nexus.server.app import Current, Gateway, scrapes, served
-from nexus.server.asgi import App, Receive, Scope, Send
 from nexus.server.health import Health
 from nexus.server.listener import Listener, bind
 from nexus.server.metrics import Exposition
+from nexus.server.router import router
 from nexus.server.workers import VARIABLE
 
 log = logging.getLogger(__name__)
@@ -65,10 +65,10 @@ async def _serve(plan: Plan) -> int:
         ]
         if config.server.health.enabled and config.server.health.listen is not None:
             bound = _bound(config.server.health.listen, share=plan.share)
-            app = _only(config.server.health.path, Health())
+            app = router({config.server.health.path: Health()})
             listeners.append(Listener(bound, app, tls, config.server.max_header_size))
         if (scraped := scrapes(config)) is not None and (place := _scraped_at(scraped, plan)) is not None:
-            app = _only(scraped.path, Exposition(gateway.telemetry))
+            app = router({scraped.path: Exposition(gateway.telemetry)})
             listeners.append(Listener(_bound(place, share=False), app, tls, config.server.max_header_size))
     except (OSError, ValueError) as error:
         log.error("Server failed to start: %s", error)
@@ -138,7 +138,9 @@ def _announce(address: str, gateway: Gateway) -> None:
 
 
 async def _reload_when_told(plan: Plan, current: Current, told: "_Told") -> None:
-    changes = asyncio.create_task(_watch(plan, told.reload), name="watch") if plan.file is not None else None
+    changes = (
+        asyncio.create_task(watch(plan.file, told.reload), name="watch") if plan.file is not None else None
+    )
     try:
         while True:
             await told.reload.wait()
@@ -149,20 +151,18 @@ async def _reload_when_told(plan: Plan, current: Current, told: "_Told") -> None
             changes.cancel()
 
 
-async def _watch(plan: Plan, changed: asyncio.Event) -> None:
-    assert plan.file is not None
-    name = plan.file.name
+async def watch(file: Path, changed: asyncio.Event) -> None:
+    """Set `changed` with every change of a file, and once at first: it may have changed between being read and being watched."""
     # the folder, not the file: editors and config maps replace files instead of writing them
     watched = watchfiles.awatch(  # pyright: ignore[reportUnknownMemberType]  # its stop event may be trio's
-        plan.file.resolve().parent,
+        file.resolve().parent,
         recursive=False,
-        raise_interrupt=False,
         yield_on_timeout=True,
         rust_timeout=1_000,
     )
-    unsure = True  # it may have changed between being read and being watched
+    unsure = True
     async for found in watched:
-        if unsure or any(Path(path).name in (name, "..data") for _, path in found):
+        if unsure or any(Path(path).name in (file.name, "..data") for _, path in found):
             changed.set()
         unsure = False
 
@@ -243,17 +243,6 @@ def _bound(address: Address, *, share: bool) -> socket.socket:
         return bind(address.host, address.port, share=share)
     except OSError as error:
         raise OSError(f"Failed to bind to {address}: {error.strerror or error}") from error
-
-
-def _only(path: str, app: App) -> App:
-    async def route(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"] == path:
-            await app(scope, receive, send)
-            return
-        await send({"type": "http.response.start", "status": 404, "headers": [(b"content-length", b"0")]})
-        await send({"type": "http.response.body", "body": b""})
-
-    return route
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,9 @@
 
 from nexus.auth import metadata
 from nexus.config.auth import ProtectedResource
+from nexus.server.answer import JSON, answer
 from nexus.server.asgi import App, Receive, Scope, Send
 from nexus.server.middleware.cors import cors
-from nexus.server.middleware.refusal import JSON, answer
 from nexus.telemetry import observation
 
 _ALLOW = (b"allow", b"GET, HEAD, OPTIONS")

@@ -60,7 +60,7 @@ class Request:
 
     def finish(self, seen: Observation) -> ToolRecord:
         """Say what became of it."""
-        ended = self._ended or clock()
+        ended = self._ended or seen.ended
         error = failures.of_mcp(self._code) if self._code is not None else None
         if error is None and not self._ended:
             error = failures.DISCONNECTED

@@ -5,7 +5,7 @@ so that no room has to hand it on.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self
@@ -23,16 +23,22 @@ LEFT = 499
 class Operation(Protocol):
     """What a request is about, while it runs: a call of a model, or of a tool."""
 
-    name: str
-    """Of its span."""
     began: float
     span_id: int
     """Set where the request is traced."""
-    attributes: dict[str, Attribute]
-    """Of its span; complete when it is finished."""
+
+    @property
+    def name(self) -> str:
+        """Of its span."""
+        ...
+
+    @property
+    def attributes(self) -> Mapping[str, Attribute]:
+        """Of its span; complete when it is finished."""
+        ...
 
     def finish(self, seen: "Observation", /) -> Work:
-        """Say what became of it. Called once, after the answer has gone."""
+        """Say what became of it. Called once, a little after `seen.ended`."""
         ...
 
 
@@ -46,42 +52,32 @@ class Wants(NamedTuple):
 
 
 class Observation:
-    """A request under way."""
+    """A request under way. What is found out of it meanwhile is only kept; it is made something of once it is over."""
 
-    __slots__ = (
-        "active",
-        "began",
-        "complete",
-        "identity",
-        "operation",
-        "route",
-        "sampled",
-        "scope",
-        "spans",
-        "status",
-        "time",
-        "trace",
-        "wants",
-    )
+    # what is not found out stays as it is here: the less is done for each request, the better
+    trace: Trace | None = None
+    sampled = False
+    """Whether it is traced."""
+    route: str | None = None
+    """The template of its path."""
+    status = 0
+    complete = False
+    """Whether the whole answer has gone."""
+    ended = 0.0
+    """When it had, or the client; 0 before."""
+    identity: Identity | None = None
+    """Who asked; found out when it is over."""
+    operation: Operation | None = None
+    active = 0
+    """The span that whatever begins now is part of."""
+    spans: Sequence[Span] = ()
 
     def __init__(self, scope: dict[str, Any], wants: Wants, trace: Trace | None = None) -> None:
         self.scope = scope
         self.wants = wants
-        self.trace = trace
-        self.sampled = trace is not None and trace.sampled
-        """Whether it is traced."""
         self.time, self.began = time.time_ns(), clock()
-        self.route: str | None = None
-        """The template of its path."""
-        self.status = 0
-        self.complete = False
-        """Whether the whole answer has gone."""
-        self.identity: Identity | None = None
-        """Who asked; found out when it is over."""
-        self.operation: Operation | None = None
-        self.active = trace.span_id if trace is not None else 0
-        """The span that whatever begins now is part of."""
-        self.spans: Sequence[Span] = ()
+        if trace is not None:
+            self.trace, self.sampled, self.active = trace, trace.sampled, trace.span_id
 
     @property
     def content(self) -> bool:

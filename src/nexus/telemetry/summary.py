@@ -3,7 +3,7 @@
 import msgspec
 
 from nexus.context import of
-from nexus.telemetry.observation import Observation, Operation, clock
+from nexus.telemetry.observation import Observation, Operation
 from nexus.telemetry.records import RequestRecord, Work
 from nexus.telemetry.redact import redact_name, redact_target
 from nexus.telemetry.trace import Attribute, Span, Trace
@@ -16,7 +16,7 @@ _LONGEST = 128
 
 def summarize(seen: Observation) -> RequestRecord:
     """Make the record of a request that is over."""
-    duration = clock() - seen.began
+    duration = seen.ended - seen.began
     identity = seen.identity = of(seen.scope).identity
     operation, seen.operation = seen.operation, None  # each knows the other: garbage nobody could see
     work = operation.finish(seen) if operation is not None else None

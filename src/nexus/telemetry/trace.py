@@ -5,7 +5,7 @@ https://www.w3.org/TR/trace-context/, https://docs.aws.amazon.com/xray/latest/de
 
 import random
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import msgspec
@@ -48,7 +48,7 @@ class Span(msgspec.Struct, gc=False):
     parent_id: int
     start: int
     end: int
-    attributes: dict[str, Attribute]
+    attributes: Mapping[str, Attribute]
     kind: Kind = "internal"
     failed: bool = False
     """Whether its status is `error`; unset otherwise."""

@@ -402,14 +402,6 @@ HELLO = msgspec.json.encode(PLAIN)
 ALICE = Identity("alice")
 
 
-async def test_a_model_is_the_same_with_and_without_its_provider() -> None:
-    metering = Metering(limiter(16))
-    await metering.reserve(ALICE, "up", "m", "/chat/completions", HELLO)
-    await metering.reserve(ALICE, "up", "up/m", "/chat/completions", HELLO)
-    with pytest.raises(RateLimited):
-        await metering.reserve(ALICE, "up", "m", "/chat/completions", HELLO)
-
-
 @pytest.mark.parametrize("path", sorted(LIMITED))
 async def test_what_uses_tokens_is_limited(path: str) -> None:
     with pytest.raises(RateLimited):

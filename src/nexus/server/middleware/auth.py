@@ -10,8 +10,9 @@ from nexus.auth.jwt import Malformed, Refused, Verifier
 from nexus.context import RequestContext, of, put
 from nexus.ratelimit import RateLimited
 from nexus.ratelimit.limiter import Limiter
+from nexus.server.answer import JSON, answer
 from nexus.server.asgi import App, Receive, Scope, Send
-from nexus.server.middleware.refusal import JSON, answer, too_many
+from nexus.server.middleware.refusal import too_many
 
 Headers = Iterable[tuple[bytes, bytes]]
 

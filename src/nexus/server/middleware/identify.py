@@ -2,8 +2,8 @@
 
 from nexus.auth.client import Identify, Unidentified
 from nexus.context import RequestContext, of, put
+from nexus.server.answer import JSON, answer
 from nexus.server.asgi import App, Receive, Scope, Send
-from nexus.server.middleware.refusal import JSON, answer
 
 
 def identify(app: App, identify: Identify) -> App:

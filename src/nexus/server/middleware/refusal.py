@@ -1,17 +1,7 @@
-"""How a layer answers in place of the route: short, whole, and the same in every protocol."""
+"""How a layer refuses where no protocol says how: in plain words, the same for every client."""
 
+from nexus.server.answer import PLAIN, answer
 from nexus.server.asgi import Send
-
-JSON = b"application/json"
-PLAIN = b"text/plain"
-Header = tuple[bytes, bytes]
-
-
-async def answer(send: Send, status: int, content_type: bytes, body: bytes, *headers: Header) -> None:
-    """Send a whole answer."""
-    lines = [(b"content-type", content_type), (b"content-length", b"%d" % len(body)), *headers]
-    await send({"type": "http.response.start", "status": status, "headers": lines})
-    await send({"type": "http.response.body", "body": body})
 
 
 async def too_many(send: Send) -> None:
