@@ -91,9 +91,26 @@ def node() -> Path:
     return Path(wheel.__file__).parent / "bin" / "node"
 
 
+def javascript(script: str, *arguments: str) -> Any:
+    """Run a script of `clients/`, and give the JSON it prints; or skip."""
+    for package in ("openai", "@anthropic-ai/sdk"):
+        if not (CLIENTS / "node_modules" / package).is_dir():
+            pytest.skip("the JavaScript clients are not installed: make clients")
+    ended = subprocess.run(
+        [node(), script, *arguments],
+        cwd=CLIENTS,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    return msgspec.json.decode(ended.stdout)
+
+
 @contextlib.contextmanager
-def vendors(fixtures: Path, folder: Path) -> Generator[Vendors]:
-    """Run the stand-in and the program `nexus` before it until the end of the block."""
+def aimock(fixtures: Path) -> Generator[str]:
+    """Run the stand-in until the end of the block; gives where it is."""
     if not AIMOCK.is_file():
         pytest.skip("the stand-in for the vendors is not installed: make clients")
     command = [node(), AIMOCK, "-p", "0", "-f", fixtures, "--log-level", "info"]
@@ -102,10 +119,17 @@ def vendors(fixtures: Path, folder: Path) -> Generator[Vendors]:
         assert mock.stdout is not None
         found = next(filter(None, (re.search(r"http://\S+", line) for line in mock.stdout)), None)
         assert found is not None, "the stand-in did not start"
-        file = folder / "nexus.toml"
-        file.write_text(_CONFIG.format(url=found[0]))
-        with gateway.process("--config", str(file)) as nexus:
-            yield Vendors(nexus.url, found[0])
+        yield found[0]
     finally:
         mock.kill()
         mock.communicate()
+
+
+@contextlib.contextmanager
+def vendors(fixtures: Path, folder: Path) -> Generator[Vendors]:
+    """Run the stand-in and the program `nexus` before it until the end of the block."""
+    with aimock(fixtures) as mock:
+        file = folder / "nexus.toml"
+        file.write_text(_CONFIG.format(url=mock))
+        with gateway.process("--config", str(file)) as nexus:
+            yield Vendors(nexus.url, mock)

@@ -42,21 +42,19 @@ async def ask(
     what: str,
     *,
     check: Callable[[T], T] = lambda found: found,
-    tries: int = 2,
     why: str = "",
     category: str = "general",
 ) -> tuple[T, Answer]:
-    """Ask until the answer is of the type and passes `check`, which raises ValueError with what is wrong.
+    """Ask for an answer of the type that passes `check`, which raises ValueError with what is wrong.
 
     Raises:
-        AdapterError: of kind GARBAGE when every answer was wrong; or what the calls raise.
+        AdapterError: of kind GARBAGE when both answers were wrong; or what the calls raise.
     """
-    for _ in range(tries - 1):
-        answer = await calls.complete(step, kind, asked, offers, why=why, category=category)
-        try:
-            return _checked(answer, type_, what, check), answer
-        except AdapterError as error:
-            asked = _corrected(asked, answer.completion.text, error.message, what)
+    answer = await calls.complete(step, kind, asked, offers, why=why, category=category)
+    try:
+        return _checked(answer, type_, what, check), answer
+    except AdapterError as error:
+        asked = _corrected(asked, answer.completion.text, error.message, what)
     answer = await calls.complete(step, kind, asked, offers, why=why, category=category)
     return _checked(answer, type_, what, check), answer
 

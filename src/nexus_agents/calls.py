@@ -96,9 +96,8 @@ class Calls:
             AdapterError, Refused: what the last one said.
             BudgetExceeded: before a call that does not fit.
         """
-        ordered = sorted(
-            offers, key=self._cooldowns.resting
-        )  # stable: the rested first, otherwise as they came
+        # stable: the rested first, otherwise as they came
+        ordered = sorted(offers, key=self._cooldowns.resting)
         failure: AgentsError | None = None
         for at, offer in enumerate(ordered):
             call = _Call(

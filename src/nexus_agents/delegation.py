@@ -1,11 +1,14 @@
 """Recommends models without calling any: the answer of `delegate_to_model`, and drafts of registry rows."""
 
+import msgspec
+
 from nexus_agents import routing
 from nexus_agents.adapters.base import Listed
 from nexus_agents.offers import Offer, Offers
+from nexus_agents.options import Billing
 from nexus_agents.registry import Profile, Registry
 from nexus_agents.results import Alternative, Capabilities, Delegation, Overlay
-from nexus_agents.routing import Billing, Need
+from nexus_agents.routing import Need
 from nexus_agents.settings import Settings
 
 ALTERNATIVES = 3
@@ -13,7 +16,7 @@ ALTERNATIVES = 3
 
 def recommend(
     task: str,
-    tokens: int,
+    tokens: int | None,
     offers: Offers,
     registry: Registry,
     *,
@@ -28,7 +31,7 @@ def recommend(
     """
     need = routing.need(task, tokens=tokens, preferred=preferred)
     if hint is not None:
-        return _hinted(hint, tokens, need, offers, registry, billing)
+        return _hinted(hint, need, offers, registry, billing)
     ranked = [
         one.offer.profile
         for one in routing.rank(offers.automatic, need, billing, float("inf"))
@@ -41,12 +44,10 @@ def recommend(
     best = rows[0]
     others = tuple(_alternative(row, best, need, billing) for row in rows[1 : 1 + ALTERNATIVES])
     why = f"{best.id} has the highest score for this task: {_terms(best, need, billing)}."
-    return _delegation(best, why, tokens, available, others, warnings)
+    return _delegation(best, why, need.tokens, available, others, warnings)
 
 
-def _hinted(
-    hint: str, tokens: int, need: Need, offers: Offers, registry: Registry, billing: Billing
-) -> Delegation:
+def _hinted(hint: str, need: Need, offers: Offers, registry: Registry, billing: Billing) -> Delegation:
     row = registry.named(hint)
     offered = _offered(hint, offers, registry, row)
     profile = offered.profile if offered else row
@@ -57,7 +58,9 @@ def _hinted(
     others = [one.profile for one in offers.automatic if one.profile.id != profile.id]
     others.sort(key=lambda one: -_score(one, need, billing))
     shown = tuple(_alternative(one, profile, need, billing) for one in others[:ALTERNATIVES])
-    return _delegation(profile, f"{name} was asked for.", tokens, offered is not None, shown, warnings, name)
+    return _delegation(
+        profile, f"{name} was asked for.", need.tokens, offered is not None, shown, warnings, name
+    )
 
 
 def _offered(hint: str, offers: Offers, registry: Registry, row: Profile | None) -> Offer | None:
@@ -143,6 +146,4 @@ def draft(provider: str, model: str, offers: Offers, registry: Registry, setting
 
 def _quoted(text: str) -> str:
     """Write a TOML string: JSON's escapes are a subset of its own."""
-    import msgspec
-
     return msgspec.json.encode(text).decode()

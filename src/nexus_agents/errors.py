@@ -27,7 +27,21 @@ class Kind(StrEnum):
     GARBAGE = "garbage"
     """An answer that makes no sense: no choices, a run without a finish reason."""
 
+    @classmethod
+    def of(cls, status: int) -> "Kind":
+        """Class a status of HTTP."""
+        return _BY_STATUS.get(status, cls.SERVER if status >= 500 else cls.INVALID)
 
+
+_BY_STATUS = {
+    401: Kind.AUTHENTICATION,
+    402: Kind.PAYMENT,
+    403: Kind.AUTHENTICATION,
+    404: Kind.NOT_FOUND,
+    408: Kind.TIMEOUT,
+    429: Kind.RATE_LIMITED,
+    504: Kind.TIMEOUT,
+}
 RETRIED = frozenset({Kind.TIMEOUT, Kind.CONNECTION, Kind.RATE_LIMITED, Kind.SERVER})
 
 

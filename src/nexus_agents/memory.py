@@ -9,17 +9,17 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, get_args
 
 import msgspec
 
 from nexus_agents.errors import Misuse
+from nexus_agents.options import Confidence, MemoryKind
 from nexus_agents.results import Forgotten, MemoryEntry, MemoryFound, MemoryStats, MemoryWritten
 
-KINDS = ("session", "belief", "agentic", "adaptive", "typed")
+KINDS: tuple[MemoryKind, ...] = get_args(MemoryKind)
 """What the tools call backends: here they are kinds of entries in one table."""
 GLOBAL = "global"
-Confidence = Literal["high", "medium", "low"]
 _CONFIDENCE: dict[Confidence, float] = {"high": 0.9, "medium": 0.7, "low": 0.4}
 _HALF_LIFE = 30 * 86_400.0
 _WORD = re.compile(r"\w+")

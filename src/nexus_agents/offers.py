@@ -40,7 +40,7 @@ class Offer:
 
     @property
     def free(self) -> bool:
-        return self.profile.input_per_million == 0 and self.profile.output_per_million == 0
+        return self.profile.free
 
     @property
     def paid(self) -> bool:
@@ -133,12 +133,11 @@ def _listed(configured: Configured, registry: Registry, listed: Sequence[Listed]
 
 def _automatic(adapter: Adapter, profile: Profile) -> bool:
     """OpenCode lists whatever its vendors sell, OpenRouter thousands: there only what is known is taken unasked."""
-    free = profile.input_per_million == 0 and profile.output_per_million == 0
     if adapter.name == "openrouter":
         known = bool(profile.names) or not profile.id.startswith("openrouter/")
         may_pay = not isinstance(adapter, OpenRouter) or adapter.allow_paid
-        return free or (may_pay and known and profile.reasoning >= ADEQUATE)
-    return adapter.name != "opencode" or not profile.id.startswith("opencode/") or free
+        return profile.free or (may_pay and known and profile.reasoning >= ADEQUATE)
+    return adapter.name != "opencode" or not profile.id.startswith("opencode/") or profile.free
 
 
 def _unverified(configured: Configured, registry: Registry, error: AgentsError) -> list[Offer]:

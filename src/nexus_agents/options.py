@@ -5,6 +5,24 @@ from typing import Any, Literal
 
 import msgspec
 
+Billing = Literal["plan", "api"]
+Strategy = Literal["simple_majority", "supermajority", "unanimous"]
+MemoryKind = Literal["session", "belief", "agentic", "adaptive", "typed"]
+Confidence = Literal["high", "medium", "low"]
+PaperStatus = Literal["implemented", "planned", "in-progress", "not-started", "rejected"]
+Source = Literal[
+    "arxiv",
+    "github",
+    "google_ai",
+    "meta_fair",
+    "microsoft",
+    "deepmind",
+    "semantic_scholar",
+    "papers_with_code",
+    "openalex",
+]
+"""Where papers and projects are looked for."""
+
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that happened during long work."""
@@ -45,7 +63,7 @@ class OrchestrateOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class VoteOptions(msgspec.Struct, frozen=True, kw_only=True):
-    strategy: Literal["simple_majority", "supermajority", "unanimous"] = "simple_majority"
+    strategy: Strategy = "simple_majority"
     quick: bool = False
     simulate: bool = False
     models: tuple[str, ...] = ()
@@ -62,4 +80,3 @@ class Raised(msgspec.Struct, frozen=True, kw_only=True):
     max_tokens: int | None = None
     max_cost_usd: float | None = None
     max_calls: int | None = None
-    timeout: float | None = None

@@ -6,28 +6,19 @@ import sqlite3
 from collections import Counter
 from collections.abc import Mapping
 from datetime import date
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import msgspec
 
 from nexus_agents.errors import Misuse, Unreachable
+from nexus_agents.options import PaperStatus, Source
 from nexus_agents.results import Added, Answered, Discovered, Discovery, FailedSource, Paper
 from nexus_agents.sources import OFFLINE, Sources, arxiv_number
 from nexus_agents.trace import now
 
-Status = Literal["implemented", "planned", "in-progress", "not-started", "rejected"]
-SOURCES = (
-    "arxiv",
-    "github",
-    "google_ai",
-    "meta_fair",
-    "microsoft",
-    "deepmind",
-    "semantic_scholar",
-    "papers_with_code",
-    "openalex",
-)
-_ALL = ("arxiv", "github", "semantic_scholar", "openalex")
+_STATUSES: tuple[PaperStatus, ...] = get_args(PaperStatus)
+_SOURCES: tuple[Source, ...] = get_args(Source)
+_ALL: tuple[Source, ...] = ("arxiv", "github", "semantic_scholar", "openalex")
 """What `all` asks: the others are the same places again, or closed."""
 STALE_DAYS = 180
 _WORD = re.compile(r"[a-z0-9]+")
@@ -58,8 +49,8 @@ class Research:
         """
         if not 1 <= len(topic.strip()) <= 200:
             raise Misuse("A topic has 1 to 200 characters.")
-        if source != "all" and source not in SOURCES:
-            raise Misuse(f'There is no source "{source}".', f"There are {', '.join((*SOURCES, 'all'))}.")
+        if source != "all" and source not in _SOURCES:
+            raise Misuse(f'There is no source "{source}".', f"There are {', '.join((*_SOURCES, 'all'))}.")
         after = _date(since)
         asked = _ALL if source == "all" else (source,)
         limit = max(1, min(20, limit))
@@ -172,10 +163,8 @@ class Research:
         Raises:
             Misuse: an unknown action or status, or something it needs is missing.
         """
-        if status != "all" and status not in get_args(Status):
-            raise Misuse(
-                f'There is no status "{status}".', f"There are {', '.join((*get_args(Status), 'all'))}."
-            )
+        if status != "all" and status not in _STATUSES:
+            raise Misuse(f'There is no status "{status}".', f"There are {', '.join((*_STATUSES, 'all'))}.")
         papers = [paper for paper in self._papers() if status in ("all", paper.status)]
         match action:
             case "status":
@@ -351,7 +340,7 @@ def _stats(papers: list[Paper]) -> dict[str, Any]:
 
 
 def _urgent(papers: list[Paper]) -> list[Paper]:
-    return sorted(papers, key=lambda paper: (paper.priority or "P9", paper.published), reverse=False)
+    return sorted(papers, key=lambda paper: (paper.priority or "P9", paper.published))
 
 
 def _shown(paper: Paper) -> dict[str, Any]:

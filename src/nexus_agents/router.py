@@ -8,9 +8,10 @@ from nexus_agents.budget import count
 from nexus_agents.errors import AgentsError, NoAdapter
 from nexus_agents.experts import Expert
 from nexus_agents.offers import Offer, Offers
+from nexus_agents.options import Billing
 from nexus_agents.registry import Registry
 from nexus_agents.results import Routing
-from nexus_agents.routing import Billing, Learned, Ranked
+from nexus_agents.routing import Learned, Ranked
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,15 +4,14 @@ import difflib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from nexus_agents.adapters.base import Listed, Usage
 from nexus_agents.errors import Refused, UnknownModel
 from nexus_agents.offers import Offer, Offers
+from nexus_agents.options import Billing
 from nexus_agents.registry import Profile, Registry
 from nexus_agents.results import Candidate, Routing, Term
 
-Billing = Literal["plan", "api"]
 Learned = Callable[[str, str], float]
 """Adapter and model to an adjustment between -3 and 3, from what was seen on this machine."""
 FREE_TRIES = 3

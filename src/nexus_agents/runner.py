@@ -46,7 +46,7 @@ class Runner:
         run_id = new_id("orch")
         analysis = planning.analyse(task, run_id)
         if self._settings.mock_allowed and not (await self._parts.offers()).all:
-            return _mock(run_id, task, analysis)
+            return _mock(run_id, analysis)
         run = await self._make(run_id, task, options, progress)
         run.router.choose(task, self._expert(options))
         with self._runs.locks.hold(run_id):
@@ -354,7 +354,7 @@ def _consensus(
     )
 
 
-def _mock(run_id: str, task: str, analysis: r.Analysis) -> r.Orchestration:
+def _mock(run_id: str, analysis: r.Analysis) -> r.Orchestration:
     """Answer without a model, unmistakably."""
     text = (
         "MOCK: no model adapter is configured, so no model was asked. "

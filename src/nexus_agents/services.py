@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from nexus_agents import results as r
 from nexus_agents.errors import Misuse, UnknownExpert
-from nexus_agents.options import OnProgress, OrchestrateOptions, Progress, Raised, VoteOptions
+from nexus_agents.options import Billing, OnProgress, OrchestrateOptions, Raised, VoteOptions
 from nexus_agents.parts import Parts
 
 if TYPE_CHECKING:
     from nexus_agents.github import GitHub
     from nexus_agents.runner import Runner
-
-__all__ = ["OnProgress", "OrchestrateOptions", "Progress", "Raised", "Services", "VoteOptions"]
 
 MOST_EXPERTS = 100
 
@@ -42,11 +40,6 @@ class Services(Parts):
         return self.settings.depth
 
     @property
-    def mock_allowed(self) -> bool:
-        """`NEXUS_ALLOW_MOCK_ORCHESTRATION` is exactly `true`."""
-        return self.settings.mock_allowed
-
-    @property
     def data_dir(self) -> Path:
         return self.settings.data_dir
 
@@ -67,7 +60,7 @@ class Services(Parts):
         """Call one model of each usable adapter with a tiny prompt."""
         from nexus_agents.status import live
 
-        return await live(await self.offers(), self.settings)
+        return await live(await self.offers())
 
     async def models(self) -> Sequence[r.ModelRow]:
         """List every model on offer, and the registry's rows that are not."""
@@ -88,7 +81,7 @@ class Services(Parts):
         preferred: Literal["reasoning", "context", "speed", "code"] | None = None,
         hint: str | None = None,
         estimate_tokens: bool = True,
-        billing: Literal["plan", "api"] | None = None,
+        billing: Billing | None = None,
     ) -> r.Delegation:
         """Recommend a model for a task; runs nothing.
 
@@ -97,10 +90,9 @@ class Services(Parts):
         """
         from nexus_agents.delegation import recommend
 
-        tokens = 2 * -(-len(task) // 4) if estimate_tokens else 0
         return recommend(
             task,
-            tokens,
+            None if estimate_tokens else 0,
             await self.offers(),
             self.registry,
             preferred=preferred,

@@ -4,11 +4,11 @@ import difflib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
 from nexus_agents.errors import Misuse
+from nexus_agents.options import Billing
 
 KNOWN = frozenset(
     {
@@ -82,7 +82,7 @@ class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`nexus-agents.toml`."""
 
     default_model: str | None = None
-    billing: Literal["plan", "api"] | None = None
+    billing: Billing | None = None
     budget: BudgetFile = BudgetFile()
     models: dict[str, ModelOverlay] = {}
     chains: dict[str, tuple[str, ...]] = {}
@@ -96,7 +96,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     file: File = File()
     file_path: Path | None = None
     default_model: str | None = None
-    billing: Literal["plan", "api"] = "plan"
+    billing: Billing = "plan"
     budget_tokens: int = 100_000
     budget_cost_usd: float = 10.0
     max_calls: int = 24
@@ -122,12 +122,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         path = _find(environ, cwd)
         file = _load(path)
         custom = dict(environ)
-        for old, new in (
+        for name, alias in (
             ("NEXUS_CUSTOM_API_BASE_URL", "NEXUS_OPENAI_COMPAT_URL"),
             ("NEXUS_CUSTOM_API_KEY", "NEXUS_OPENAI_COMPAT_KEY"),
         ):
-            if not custom.get(old) and custom.get(new):
-                custom[old] = custom[new]
+            if not custom.get(name) and custom.get(alias):
+                custom[name] = custom[alias]
         billing = environ.get("NEXUS_BILLING_MODE") or file.billing or "plan"
         if billing != "plan" and billing != "api":  # narrows the type
             raise Misuse(f'NEXUS_BILLING_MODE is "{billing}".', 'It is "plan" or "api".')

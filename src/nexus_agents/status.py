@@ -11,7 +11,6 @@ from nexus_agents.errors import AdapterError, AgentsError, Kind, Refused
 from nexus_agents.offers import Offer, Offers
 from nexus_agents.registry import Profile, Registry
 from nexus_agents.results import AdapterStatus, LiveCheck, ModelRow
-from nexus_agents.settings import Settings
 
 LIVE_OUTPUT = 16
 LIVE_TIMEOUT = 60.0
@@ -81,9 +80,8 @@ def _fix(error: AgentsError) -> str:
     }.get(error.kind, "")
 
 
-async def live(offers: Offers, settings: Settings) -> list[LiveCheck]:
+async def live(offers: Offers) -> list[LiveCheck]:
     """Call one model of each adapter."""
-    del settings
     return list(await asyncio.gather(*(_live(one, offers) for one in offers.found.adapters)))
 
 

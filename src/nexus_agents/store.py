@@ -71,9 +71,8 @@ def connect(data_dir: Path) -> sqlite3.Connection:
     path = data_dir / "agents.db"
     try:
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        os.close(
-            os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        )  # never readable by others, not even for a moment
+        # never readable by others, not even for a moment
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         path.chmod(0o600)
         database = sqlite3.connect(path, timeout=10, isolation_level=None)
         database.row_factory = sqlite3.Row

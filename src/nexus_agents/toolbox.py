@@ -75,17 +75,12 @@ async def connect(url: str, policy: guard.Policy, headers: dict[str, str]) -> As
     http.headers.update(headers)
     async with http, Client(streamable_http_client(url, http_client=http)) as client:
         listed = (await client.list_tools()).tools
-        names = {_NAME.sub("_", tool.name)[:64]: tool.name for tool in listed if not _OWN.search(tool.name)}
+        named = [(_NAME.sub("_", one.name)[:64], one) for one in listed if not _OWN.search(one.name)]
         tools = [
-            Tool(
-                name=_NAME.sub("_", tool.name)[:64],
-                description=tool.description or "",
-                parameters=tool.input_schema,
-            )
-            for tool in listed
-            if not _OWN.search(tool.name)
+            Tool(name=name, description=one.description or "", parameters=one.input_schema)
+            for name, one in named
         ]
-        yield Toolbox(client, tools, names)
+        yield Toolbox(client, tools, {name: one.name for name, one in named})
 
 
 def _starts_agents(name: str, arguments: dict[str, Any]) -> bool:

@@ -120,7 +120,7 @@ class Runs:
                 "UPDATE steps SET status = ?, output = ?, model = ? WHERE run = ? AND id = ?",
                 (status, output, model, run_id, step_id),
             )
-            kind = {"running": "step_started", "pending": "step_redone"}.get(status, f"step_{status}")
+            kind = "step_started" if status == "running" else f"step_{status}"
             self.event(run_id, kind, {"why": why} if why else {}, step_id)
 
     def attempt(self, run_id: str, attempt: Attempt) -> None:

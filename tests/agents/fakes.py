@@ -111,6 +111,19 @@ def paid(model: str, prompt: float, completion: float, **more: Any) -> dict[str,
 Script = Callable[[Asked], Told]
 
 
+@contextmanager
+def listening(server: ThreadingHTTPServer) -> Generator[None]:
+    """Serve on a thread until the end of the block."""
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
 class Gateway:
     """Listens on a free port; `script` answers chat completions, `models` the list."""
 
@@ -160,16 +173,8 @@ class Gateway:
 
     @contextmanager
     def listening(self) -> "Generator[Gateway]":
-        thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
-        )
-        thread.start()
-        try:
+        with listening(self._server):
             yield self
-        finally:
-            self._server.shutdown()
-            self._server.server_close()
-            thread.join()
 
 
 def environment(home: Any, **more: str) -> dict[str, str]:

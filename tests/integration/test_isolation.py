@@ -18,7 +18,7 @@ from gateway import Answer, Running, gateway, provider
 from integration.mcp_gateway import ACCEPT, SERVERS, answer
 from integration.mcp_servers.web import WebServer, encode, reply, running
 from nexus.server.asgi import Send
-from upstreams.oidc import AUDIENCE, Issuer, issuer
+from upstreams.oidc import Issuer, issuer
 from upstreams.scripted import Asked, Told, Upstream, upstream
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -28,15 +28,6 @@ UNKNOWN = {"code": -32601, "message": "tools/call"}
 FORBIDDEN = {"basic": "local__fail", "premium": "local__refuse"}
 CONFIG = """
 llm.protocols.anthropic.enabled = true
-
-[server.oauth]
-url = "{issuer}/jwks"
-expected_issuer = "{issuer}"
-expected_audience = "{audience}"
-
-[server.oauth.protected_resource]
-resource = "http://localhost/mcp"
-authorization_servers = ["{issuer}"]
 
 [server.client_identification]
 enabled = true
@@ -175,8 +166,8 @@ async def served() -> AsyncGenerator[Setup]:
     personal = Personal(sessions=True)
     async with issuer() as made, upstream(whole) as up, running(personal):
         local = msgspec.json.encode([sys.executable, str(SERVERS / "plain.py")]).decode()
-        toml = CONFIG.format(issuer=made.url, audience=AUDIENCE, personal=personal.url, local=local)
-        async with gateway(toml + provider(up.url, "forward_token = true")) as nexus:
+        toml = CONFIG.format(personal=personal.url, local=local)
+        async with gateway(toml + made.oauth + provider(up.url, "forward_token = true")) as nexus:
             assert nexus.gateway.mcp is not None
             async with asyncio.timeout(30):
                 await nexus.gateway.mcp.pool.shared["local"].settled.wait()

@@ -37,6 +37,20 @@ class Issuer:
         self.keys = keys()
         self._process: asyncio.subprocess.Process | None = None
 
+    @property
+    def oauth(self) -> str:
+        """Write the configuration of a gateway that takes its tokens."""
+        return f"""
+[server.oauth]
+url = "{self.jwks}"
+expected_issuer = "{self.url}"
+expected_audience = "{AUDIENCE}"
+
+[server.oauth.protected_resource]
+resource = "http://localhost/mcp"
+authorization_servers = ["{self.url}"]
+"""
+
     async def start(self, fresh: list[Key] | None = None) -> None:
         """Start it, with other keys where they are given."""
         self.keys = fresh or self.keys

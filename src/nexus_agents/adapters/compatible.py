@@ -173,7 +173,8 @@ class Compatible:
 
     def _status(self, error: openai.APIStatusError) -> AdapterError:
         status = error.status_code
-        kind = wire.kind_of(status, error.code or error.type)
+        exhausted = (error.code or error.type) == "insufficient_quota"
+        kind = Kind.PAYMENT if exhausted else Kind.of(status)
         words = _message(error)
         return self._clean(
             AdapterError(

@@ -148,24 +148,8 @@ def told(error: dict[str, Any] | str) -> AdapterError:
     code = error.get("code")
     status = code if isinstance(code, int) else 500
     return AdapterError(
-        kind_of(status), str(error.get("message") or "The service told an error.")[:300], status=status
+        Kind.of(status), str(error.get("message") or "The service told an error.")[:300], status=status
     )
-
-
-def kind_of(status: int, code: str | None = None) -> Kind:
-    """Class a status; `code` is the provider's own word for it."""
-    if code == "insufficient_quota":
-        return Kind.PAYMENT
-    known = {
-        401: Kind.AUTHENTICATION,
-        402: Kind.PAYMENT,
-        403: Kind.AUTHENTICATION,
-        404: Kind.NOT_FOUND,
-        408: Kind.TIMEOUT,
-        429: Kind.RATE_LIMITED,
-        504: Kind.TIMEOUT,
-    }
-    return known.get(status, Kind.SERVER if status >= 500 else Kind.INVALID)
 
 
 def read_models(body: bytes) -> tuple[Listed, ...]:

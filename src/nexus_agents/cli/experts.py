@@ -4,9 +4,8 @@ from typing import Annotated
 
 import typer
 
-from nexus_agents.cli.output import Format, fail, progress, run, show_json, table
-from nexus_agents.errors import AgentsError
-from nexus_agents.results import ExpertRow, ExpertRun
+from nexus_agents.cli.output import Format, FormatOption, progress, run, show_json, table
+from nexus_agents.results import ExpertRun
 from nexus_agents.services import Services
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, help="List experts, or run one.")
@@ -20,14 +19,7 @@ def experts(
     """List the experts."""
     if context.invoked_subcommand is not None:
         return
-
-    async def work(services: Services) -> list[ExpertRow]:
-        return list(services.experts())
-
-    try:
-        rows = run(work, quiet=format is Format.JSON)
-    except AgentsError as error:
-        raise fail(error, format) from None
+    rows = run(lambda services: services.experts(), format)
     if format is Format.JSON:
         show_json({"experts": rows, "count": len(rows)})
         return
@@ -42,7 +34,7 @@ def run_expert(
     role: Annotated[str, typer.Argument(help="Its role or name.")],
     task: Annotated[str, typer.Argument(help="What to do.")],
     timeout: Annotated[float, typer.Option(min=1, help="Seconds it may take.")] = 300.0,
-    format: Annotated[Format, typer.Option(help="How the result is printed.")] = Format.TEXT,
+    format: FormatOption = Format.TEXT,
 ) -> None:
     """Have one expert do a task."""
 
@@ -50,10 +42,7 @@ def run_expert(
         with progress(format) as tell:
             return await services.execute_expert(role, task, timeout=timeout, progress=tell)
 
-    try:
-        done = run(work, quiet=format is Format.JSON)
-    except AgentsError as error:
-        raise fail(error, format) from None
+    done = run(work, format)
     if format is Format.JSON:
         show_json(done)
     elif done.status == "completed":

@@ -1,29 +1,14 @@
 """`nexus-agents memory`: add, search, forget, export, stats."""
 
-from collections.abc import Callable
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 
-from nexus_agents.cli.output import Format, fail, run, show_json, table
-from nexus_agents.errors import AgentsError
-from nexus_agents.services import Services
+from nexus_agents.cli.output import Format, FormatOption, run, show_json, table
 
 app = typer.Typer(
     add_completion=False, rich_markup_mode=None, no_args_is_help=True, help="Remember, find, forget, export."
 )
-T = TypeVar("T")
-Json = Annotated[Format, typer.Option("--format", help="How the result is printed.")]
-
-
-def _do(format: Format, work: Callable[[Services], T]) -> T:
-    async def done(services: Services) -> T:
-        return work(services)
-
-    try:
-        return run(done, quiet=format is Format.JSON)
-    except AgentsError as error:
-        raise fail(error, format) from None
 
 
 @app.command()
@@ -36,13 +21,12 @@ def add(
     everywhere: Annotated[
         bool, typer.Option("--global", help="For every project, not just this one.")
     ] = False,
-    format: Json = Format.TEXT,
+    format: FormatOption = Format.TEXT,
 ) -> None:
     """Remember something."""
     if confidence not in ("high", "medium", "low"):
         raise typer.BadParameter("it is high, medium or low", param_hint="--confidence")
-    done = _do(
-        format,
+    done = run(
         lambda services: services.memory.write(
             key,
             content,
@@ -51,6 +35,7 @@ def add(
             metadata={"tags": tag or []},
             everywhere=everywhere,
         ),
+        format,
     )
     if format is Format.JSON:
         show_json(done)
@@ -63,12 +48,12 @@ def search(
     query: Annotated[str, typer.Argument(help="Words to look for.")],
     limit: Annotated[int, typer.Option(min=1, max=50, help="How many at most.")] = 10,
     kind: Annotated[str, typer.Option(help="session, belief, agentic, adaptive, typed or all.")] = "all",
-    format: Json = Format.TEXT,
+    format: FormatOption = Format.TEXT,
 ) -> None:
     """Find what was remembered."""
-    found = _do(
-        format,
+    found = run(
         lambda services: services.memory.find(query, limit=limit, kind=None if kind == "all" else kind),
+        format,
     )
     if format is Format.JSON:
         show_json(found)
@@ -85,7 +70,7 @@ def forget(
     key: Annotated[str | None, typer.Option(help="Every entry with this key.")] = None,
 ) -> None:
     """Delete entries."""
-    done = _do(Format.TEXT, lambda services: services.memory.forget(entry=entry, key=key))
+    done = run(lambda services: services.memory.forget(entry=entry, key=key), Format.TEXT)
     typer.echo(f"Forgot {done.count}.")
     if not done.count:
         raise typer.Exit(1)
@@ -94,13 +79,13 @@ def forget(
 @app.command()
 def export() -> None:
     """Print everything of this project, and of all, as Markdown."""
-    typer.echo(_do(Format.TEXT, lambda services: services.memory.export()), nl=False)
+    typer.echo(run(lambda services: services.memory.export(), Format.TEXT), nl=False)
 
 
 @app.command()
-def stats(format: Json = Format.TEXT) -> None:
+def stats(format: FormatOption = Format.TEXT) -> None:
     """Count entries."""
-    done = _do(format, lambda services: services.memory.stats())
+    done = run(lambda services: services.memory.stats(), format)
     if format is Format.JSON:
         show_json(done)
     else:

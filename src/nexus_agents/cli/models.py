@@ -4,8 +4,7 @@ from typing import Annotated
 
 import typer
 
-from nexus_agents.cli.output import Format, fail, run, show_json, table
-from nexus_agents.errors import AgentsError
+from nexus_agents.cli.output import Format, run, show_json, table
 
 
 def command(
@@ -14,10 +13,7 @@ def command(
     format: Annotated[Format, typer.Option(help="How the list is printed.")] = Format.TEXT,
 ) -> None:
     """List the models on offer, and what the registry knows besides."""
-    try:
-        rows = run(lambda services: services.models(), quiet=format is Format.JSON)
-    except AgentsError as error:
-        raise fail(error, format) from None
+    rows = run(lambda services: services.models(), format)
     rows = [row for row in rows if (row.available or not available) and search.lower() in row.id.lower()]
     if format is Format.JSON:
         show_json(rows)

@@ -4,8 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from nexus_agents.cli.output import Format, fail, money, progress, run, show_json
-from nexus_agents.errors import AgentsError
+from nexus_agents.cli.output import Format, FormatOption, money, progress, run, show_json
 from nexus_agents.options import OrchestrateOptions, Raised
 from nexus_agents.results import Attempt, Orchestration, Routing
 from nexus_agents.services import Services
@@ -19,7 +18,7 @@ def command(
         str | None,
         typer.Option(help="A model, an alias, an adapter, or adapter/model. [default: the best on offer]"),
     ] = None,
-    format: Annotated[Format, typer.Option(help="How the result is printed.")] = Format.TEXT,
+    format: FormatOption = Format.TEXT,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only show which model would be asked, and why.")
     ] = False,
@@ -92,10 +91,7 @@ def command(
                 return await services.resume(resume, tell, raised)
             return await services.orchestrate(given, options, tell)
 
-    try:
-        done = run(work, quiet=format is Format.JSON)
-    except AgentsError as error:
-        raise fail(error, format) from None
+    done = run(work, format)
     if isinstance(done, Routing):
         _show_routing(done, format)
         return

@@ -10,8 +10,9 @@ import sys
 from collections.abc import Awaitable, Callable, Generator, Iterable
 from contextlib import contextmanager
 from enum import StrEnum
+from inspect import isawaitable
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
 import msgspec
 import typer
@@ -21,7 +22,6 @@ from nexus_agents.options import OnProgress, Progress
 from nexus_agents.services import Services
 
 T = TypeVar("T")
-INTERRUPTED = 130
 
 
 class Format(StrEnum):
@@ -29,19 +29,29 @@ class Format(StrEnum):
     JSON = "json"
 
 
-def run(work: Callable[[Services], Awaitable[T]], *, quiet: bool = False) -> T:
-    """Do the work of a command with services of this process; an interruption ends it in an orderly way."""
+FormatOption = Annotated[Format, typer.Option("--format", help="How the result is printed.")]
+
+
+def run(work: Callable[[Services], Awaitable[T] | T], format: Format) -> T:
+    """Do the work of a command with services of this process; an interruption ends it in an orderly way.
+
+    Raises:
+        typer.Exit: the work failed, which has been told in the format.
+    """
 
     async def done() -> T:
         async with Services(os.environ) as services:
-            if not quiet:
+            if format is not Format.JSON:
                 for warning in services.warnings:
                     typer.echo(f"warning: {warning}", err=True)
-            return await work(services)
+            found = work(services)
+            return cast(T, await found if isawaitable(found) else found)
 
     previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
         return asyncio.run(done())
+    except AgentsError as error:
+        raise _failed(error, format) from None
     finally:
         signal.signal(signal.SIGTERM, previous)
 
@@ -93,8 +103,13 @@ def table(headings: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
     Console().print(drawn)
 
 
-def fail(error: AgentsError, format: Format) -> typer.Exit:
-    """Say what went wrong in the format asked for, and leave with its code."""
+def money(cost: float | None) -> str:
+    """Write dollars."""
+    return "unknown" if cost is None else f"${cost:.4f}"
+
+
+def _failed(error: AgentsError, format: Format) -> typer.Exit:
+    """Tell an error in a format; gives the exit with its code."""
     from nexus_agents.cli import told
 
     if format is Format.JSON:
@@ -102,11 +117,6 @@ def fail(error: AgentsError, format: Format) -> typer.Exit:
     else:
         typer.echo(told(error), err=True)
     return typer.Exit(error.exit_code)
-
-
-def money(cost: float | None) -> str:
-    """Write dollars."""
-    return "unknown" if cost is None else f"${cost:.4f}"
 
 
 def _interrupt(signum: int, frame: FrameType | None) -> None:

@@ -1,14 +1,10 @@
 """`nexus-agents research`: discover, add, list, search, analyze, pending."""
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 
-from nexus_agents.cli.output import Format, fail, run, show_json, table
-from nexus_agents.errors import AgentsError
-from nexus_agents.results import Answered
-from nexus_agents.services import Services
+from nexus_agents.cli.output import Format, FormatOption, run, show_json, table
 
 app = typer.Typer(
     add_completion=False,
@@ -16,15 +12,6 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Find papers and keep a registry of them.",
 )
-T = TypeVar("T")
-Json = Annotated[Format, typer.Option("--format", help="How the result is printed.")]
-
-
-def _do(format: Format, work: Callable[[Services], Awaitable[T]]) -> T:
-    try:
-        return run(work, quiet=format is Format.JSON)
-    except AgentsError as error:
-        raise fail(error, format) from None
 
 
 @app.command()
@@ -36,14 +23,14 @@ def discover(
     limit: Annotated[int, typer.Option(min=1, max=20, help="How many at most.")] = 10,
     since: Annotated[str | None, typer.Option(help="Only what appeared since this day: 2026-01-31.")] = None,
     threshold: Annotated[float, typer.Option(min=0, max=1, help="The least relevance.")] = 0.3,
-    format: Json = Format.TEXT,
+    format: FormatOption = Format.TEXT,
 ) -> None:
     """Search arXiv, GitHub, Semantic Scholar and OpenAlex."""
-    found = _do(
-        format,
+    found = run(
         lambda services: services.research.discover(
             topic, source=source, limit=limit, since=since, threshold=threshold
         ),
+        format,
     )
     if format is Format.JSON:
         show_json(found)
@@ -65,12 +52,12 @@ def add(
     topic: Annotated[str | None, typer.Option(help="What it belongs to.")] = None,
     priority: Annotated[str | None, typer.Option(help="P1 to P4.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show it.")] = False,
-    format: Json = Format.TEXT,
+    format: FormatOption = Format.TEXT,
 ) -> None:
     """Add a paper of arXiv to the registry."""
-    done = _do(
-        format,
+    done = run(
         lambda services: services.research.add(arxiv_id, topic=topic, priority=priority, dry_run=dry_run),
+        format,
     )
     if format is Format.JSON:
         show_json(done)
@@ -84,14 +71,10 @@ def list_papers(
     status: Annotated[
         str, typer.Option(help="not-started, planned, in-progress, implemented, rejected or all.")
     ] = "all",
-    format: Json = Format.TEXT,
+    format: FormatOption = Format.TEXT,
 ) -> None:
     """List the registry."""
-
-    async def work(services: Services) -> Answered:
-        return services.research.query("status", status=status)
-
-    done = _do(format, work)
+    done = run(lambda services: services.research.query("status", status=status), format)
     if format is Format.JSON:
         show_json(done)
     else:
@@ -103,14 +86,10 @@ def list_papers(
 
 @app.command()
 def search(
-    query: Annotated[str, typer.Argument(help="Words to look for.")], format: Json = Format.TEXT
+    query: Annotated[str, typer.Argument(help="Words to look for.")], format: FormatOption = Format.TEXT
 ) -> None:
     """Search the registry."""
-
-    async def work(services: Services) -> Answered:
-        return services.research.query("search", query=query)
-
-    done = _do(format, work)
+    done = run(lambda services: services.research.query("search", query=query), format)
     if format is Format.JSON:
         show_json(done)
     else:
@@ -126,25 +105,17 @@ def analyze(
     topic: Annotated[str | None, typer.Option(help="One topic only.")] = None,
 ) -> None:
     """Count what the registry says; printed as JSON."""
-
-    async def work(services: Services) -> Answered:
-        return services.research.analyze(focus, topic)
-
-    show_json(_do(Format.TEXT, work))
+    show_json(run(lambda services: services.research.analyze(focus, topic), Format.TEXT))
 
 
 @app.command()
 def pending(
     action: Annotated[str, typer.Argument(help="list, approve, dismiss or flush.")] = "list",
     identifier: Annotated[str | None, typer.Argument(help="Which one, to approve or dismiss it.")] = None,
-    format: Json = Format.TEXT,
+    format: FormatOption = Format.TEXT,
 ) -> None:
     """Review what searches came upon."""
-
-    async def work(services: Services) -> Answered:
-        return services.research.review(action, identifier)
-
-    done = _do(format, work)
+    done = run(lambda services: services.research.review(action, identifier), format)
     if format is Format.JSON:
         show_json(done)
     elif action == "list":

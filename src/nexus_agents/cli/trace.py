@@ -1,6 +1,5 @@
 """`nexus-agents trace`: list, show, resume, forget."""
 
-from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
@@ -8,10 +7,8 @@ import typer
 
 from nexus_agents.cli.orchestrate import attempt_line
 from nexus_agents.cli.orchestrate import command as orchestrate
-from nexus_agents.cli.output import Format, fail, money, run, show_json, table
-from nexus_agents.errors import AgentsError
-from nexus_agents.results import Attempt, Forgotten, RunSummary, Trace
-from nexus_agents.services import Services
+from nexus_agents.cli.output import Format, FormatOption, money, run, show_json, table
+from nexus_agents.results import Attempt, Trace
 
 app = typer.Typer(
     add_completion=False,
@@ -19,23 +16,15 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Show what happened in a run; list runs; resume or forget one.",
 )
-Json = Annotated[Format, typer.Option("--format", help="How the result is printed.")]
 
 
 @app.command("list")
 def list_runs(
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")] = 20,
-    format: Json = Format.TEXT,
+    format: FormatOption = Format.TEXT,
 ) -> None:
     """List the latest runs, newest first."""
-
-    async def work(services: Services) -> Sequence[RunSummary]:
-        return await services.runs(limit)
-
-    try:
-        rows = run(work, quiet=format is Format.JSON)
-    except AgentsError as error:
-        raise fail(error, format) from None
+    rows = run(lambda services: services.runs(limit), format)
     if format is Format.JSON:
         show_json(rows)
         return
@@ -60,24 +49,17 @@ def show(
     run_id: Annotated[str, typer.Argument(help="The run, or the beginning of its name.")],
     event_type: Annotated[str | None, typer.Option("--type", help="Only events of this type.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many events at most.")] = 1_000,
-    format: Json = Format.TEXT,
+    format: FormatOption = Format.TEXT,
 ) -> None:
     """Show what happened in a run."""
-
-    async def work(services: Services) -> Trace:
-        return await services.trace(run_id, event_type, limit)
-
-    try:
-        trace = run(work, quiet=format is Format.JSON)
-    except AgentsError as error:
-        raise fail(error, format) from None
+    trace = run(lambda services: services.trace(run_id, event_type, limit), format)
     show_json(trace) if format is Format.JSON else _show(trace)
 
 
 @app.command()
 def resume(
     run_id: Annotated[str, typer.Argument(help="The run, or the beginning of its name.")],
-    format: Json = Format.TEXT,
+    format: FormatOption = Format.TEXT,
     verbose: Annotated[bool, typer.Option("--verbose", help="Print every step as a line.")] = False,
 ) -> None:
     """Go on with a run that was interrupted or failed."""
@@ -94,14 +76,7 @@ def forget(
     """Delete runs with everything that is written about them."""
     if (run_id is None) == (older_than is None):
         raise typer.BadParameter("give a run, or --older-than with days", param_hint="RUN_ID")
-
-    async def work(services: Services) -> Forgotten:
-        return services.stored_runs.forget(run_id=run_id, days=older_than)
-
-    try:
-        done = run(work)
-    except AgentsError as error:
-        raise fail(error, Format.TEXT) from None
+    done = run(lambda services: services.stored_runs.forget(run_id=run_id, days=older_than), Format.TEXT)
     typer.echo(f"Forgot {done.count}.")
 
 

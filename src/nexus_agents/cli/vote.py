@@ -2,23 +2,22 @@
 
 import hashlib
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import Annotated
 
 import typer
 
-from nexus_agents.cli.output import Format, fail, money, progress, run, show_json
-from nexus_agents.errors import AgentsError, Misuse
-from nexus_agents.options import VoteOptions
+from nexus_agents.cli.output import Format, FormatOption, money, progress, run, show_json
+from nexus_agents.errors import Misuse
+from nexus_agents.options import Strategy, VoteOptions
 from nexus_agents.results import Consensus, Seat
 from nexus_agents.services import Services
 
-STRATEGIES = {
+STRATEGIES: dict[str, Strategy] = {
     "simple_majority": "simple_majority",
     "majority": "simple_majority",
     "supermajority": "supermajority",
     "unanimous": "unanimous",
 }
-Strategy = Literal["simple_majority", "supermajority", "unanimous"]
 
 
 def command(
@@ -44,7 +43,7 @@ def command(
     max_cost_usd: Annotated[
         float | None, typer.Option(min=0, help="Dollars the vote may cost. [default: 10]")
     ] = None,
-    format: Annotated[Format, typer.Option(help="How the result is printed.")] = Format.TEXT,
+    format: FormatOption = Format.TEXT,
     verbose: Annotated[bool, typer.Option("--verbose", help="Print every vote as it comes.")] = False,
 ) -> None:
     """Have a panel vote on a proposal: each seat on a model of its own where there are several."""
@@ -56,7 +55,7 @@ def command(
     async def work(services: Services) -> Consensus:
         settings = services.settings
         options = VoteOptions(
-            strategy=cast(Strategy, STRATEGIES[strategy]),
+            strategy=STRATEGIES[strategy],
             quick=quick,
             simulate=simulate,
             models=tuple(model or ()),
@@ -68,10 +67,7 @@ def command(
         with progress(format, verbose=verbose) as tell:
             return await services.vote(text, options, tell)
 
-    try:
-        done = run(work, quiet=format is Format.JSON)
-    except AgentsError as error:
-        raise fail(error, format) from None
+    done = run(work, format)
     show_json(done) if format is Format.JSON else _show(done)
     raise typer.Exit(0 if done.decision == "approved" else 1)
 

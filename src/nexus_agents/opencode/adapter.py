@@ -12,21 +12,12 @@ from nexus_agents.errors import AdapterError, Kind
 from nexus_agents.opencode import config, environment, events, inventory, process
 from nexus_agents.opencode.inventory import Inventory
 from nexus_agents.redact import redact, secrets
-from nexus_agents.settings import data_dir
+from nexus_agents.settings import MAX_DEPTH, data_dir
 
 VARIANTS = frozenset({"high", "max", "minimal"})
-MAX_DEPTH = 2
 _LIST_SECONDS = 30.0
 _VERSION_SECONDS = 15.0
 _FINISHES: dict[str, Finish] = {"stop": "stop", "length": "length", "content-filter": "filtered"}
-_BY_STATUS = {
-    401: Kind.AUTHENTICATION,
-    402: Kind.PAYMENT,
-    403: Kind.AUTHENTICATION,
-    404: Kind.NOT_FOUND,
-    408: Kind.TIMEOUT,
-    429: Kind.RATE_LIMITED,
-}
 _BY_WORDS = (
     (("model not found", "modelnotfound", "unknown model"), Kind.NOT_FOUND),
     (("rate limit", "too many requests", "quota"), Kind.RATE_LIMITED),
@@ -134,9 +125,8 @@ class OpenCode:
             warnings.append("The variant is not one of high, max, minimal and was left out.")
         if not prompt.model:
             return warnings
-        if prompt.model.startswith(
-            "-"
-        ):  # the program would take it for an option, whether its models can be listed or not
+        # the program would take it for an option, whether its models can be listed or not
+        if prompt.model.startswith("-"):
             raise _unlisted(prompt.model, ())
         try:
             listed = await self._models(directory)
@@ -248,8 +238,7 @@ def _unlisted(model: str, listed: Sequence[str]) -> AdapterError:
 
 def _kind(status: int | None, words: str) -> Kind:
     if status is not None:
-        known = _BY_STATUS.get(status)
-        return known or (Kind.SERVER if status >= 500 else Kind.INVALID)
+        return Kind.of(status)
     lowered = words.lower()
     return next((kind for parts, kind in _BY_WORDS if any(part in lowered for part in parts)), Kind.GARBAGE)
 

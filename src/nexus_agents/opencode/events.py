@@ -22,7 +22,6 @@ class _Tokens(msgspec.Struct, frozen=True):
 
 class _State(msgspec.Struct, frozen=True):
     status: str = ""
-    error: str = ""
 
 
 class _Part(msgspec.Struct, frozen=True):

@@ -49,6 +49,10 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             return None
         return Price(self.input_per_million, self.output_per_million)
 
+    @property
+    def free(self) -> bool:
+        return self.input_per_million == 0 and self.output_per_million == 0
+
 
 class _Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     updated: date
@@ -59,12 +63,9 @@ class _Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Registry:
     """The rows and chains in effect."""
 
-    def __init__(
-        self, profiles: Iterable[Profile], chains: Mapping[str, tuple[str, ...]], updated: date
-    ) -> None:
+    def __init__(self, profiles: Iterable[Profile], chains: Mapping[str, tuple[str, ...]]) -> None:
         self.profiles = {profile.id: profile for profile in profiles}
         self.chains = chains
-        self.updated = updated
         self._by_name = {name: profile for profile in self.profiles.values() for name in profile.aliases}
         self._by_name |= self.profiles
 
@@ -129,7 +130,7 @@ def load(file: File) -> Registry:
             raise Misuse(f"[chains] {chain} names {missing[0]}, which is no model of the registry.")
     # the user's descriptions come before the built-in ones: the first whose name fits is taken
     ordered = sorted(rows.values(), key=lambda row: not row.overlaid)
-    return Registry(ordered, chains, data.updated)
+    return Registry(ordered, chains)
 
 
 def chat_models(listed: Iterable[Listed]) -> list[Listed]:

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from nexus_agents.options import Confidence
 from nexus_agents.results.base import Result
 
 
@@ -13,7 +14,7 @@ class MemoryEntry(Result, frozen=True, kw_only=True):
     """The kind: session, belief, agentic, adaptive, typed."""
     key: str
     content: str
-    confidence: Literal["high", "medium", "low"]
+    confidence: Confidence
     scope: str
     tags: tuple[str, ...] = ()
     relevance: float = 0.0

@@ -15,7 +15,7 @@ class AdapterStatus(Result, frozen=True, kw_only=True):
     source: str
     """Where the configuration comes from: `environment`, `nexus-agents.toml`, `found on this machine`, `PATH`."""
     host: str
-    state: Literal["usable", "broken", "unconfigured"]
+    state: Literal["usable", "broken"]
     explicit: bool
     """Configured by the user; a broken explicit adapter makes `doctor` exit 1."""
     error: str | None = None

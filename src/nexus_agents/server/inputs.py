@@ -5,9 +5,10 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from nexus_agents.options import Billing, Confidence, MemoryKind, PaperStatus, Source, Strategy
+
 Text = Annotated[str, Meta(min_length=1, max_length=50_000)]
 Inputs = Annotated[dict[str, Any], Meta(description="Values for the template's inputs, by name.")]
-Backend = Literal["session", "belief", "agentic", "adaptive", "typed"]
 
 
 class Input(msgspec.Struct, kw_only=True, rename="camel"):
@@ -66,12 +67,12 @@ class Delegate(msgspec.Struct, kw_only=True):
     preferred_capability: Literal["reasoning", "context", "speed", "code"] | None = None
     model_hint: Annotated[str, Meta(max_length=100)] | None = None
     estimate_tokens: bool = True
-    billing_mode: Literal["plan", "api"] | None = None
+    billing_mode: Billing | None = None
 
 
 class Vote(Input):
     proposal: Annotated[str, Meta(min_length=1, max_length=4000)]
-    strategy: Literal["simple_majority", "supermajority", "unanimous"] | None = None
+    strategy: Strategy | None = None
     threshold: Annotated[
         Literal["majority", "supermajority", "unanimous"] | None,
         Meta(description="Older name; strategy goes first."),
@@ -96,7 +97,7 @@ class ResearchQuery(Input):
     action: Literal["status", "overlap", "stats", "search"]
     technique_id: str | None = None
     query: str | None = None
-    status: Literal["implemented", "planned", "in-progress", "not-started", "rejected", "all"] = "all"
+    status: Literal[PaperStatus, "all"] = "all"
     threshold: Annotated[float, Meta(ge=0, le=1)] = 0.3
 
 
@@ -109,18 +110,7 @@ class ResearchAdd(Input):
 
 class ResearchDiscover(Input):
     topic: Annotated[str, Meta(min_length=1, max_length=200)]
-    source: Literal[
-        "arxiv",
-        "github",
-        "google_ai",
-        "meta_fair",
-        "microsoft",
-        "deepmind",
-        "semantic_scholar",
-        "papers_with_code",
-        "openalex",
-        "all",
-    ] = "all"
+    source: Literal[Source, "all"] = "all"
     max_results: Annotated[int, Meta(ge=1, le=20)] = 10
     since_date: Annotated[str | None, Meta(description="ISO date.")] = None
     relevance_threshold: Annotated[float, Meta(ge=0, le=1)] = 0.3
@@ -140,14 +130,14 @@ class CatalogReview(Input):
 class MemoryQuery(Input):
     query: Annotated[str, Meta(min_length=1, max_length=500)]
     limit: Annotated[int, Meta(ge=1, le=50)] = 10
-    source: Literal["session", "belief", "agentic", "typed", "adaptive", "all"] = "all"
+    source: Literal[MemoryKind, "all"] = "all"
 
 
 class MemoryWrite(Input):
     key: Annotated[str, Meta(min_length=1, max_length=200)]
     content: Annotated[str, Meta(min_length=1, max_length=5000)]
-    backend: Backend = "session"
-    confidence: Literal["high", "medium", "low"] = "medium"
+    backend: MemoryKind = "session"
+    confidence: Confidence = "medium"
     metadata: dict[str, Any] | None = None
     scope: Annotated[Literal["project", "global"], Meta(description="Where it can be found again.")] = (
         "project"

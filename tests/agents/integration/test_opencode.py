@@ -238,6 +238,7 @@ KINDS = [
     (event("x", 402), Kind.PAYMENT),
     (event("x", 404), Kind.NOT_FOUND),
     (event("x", 503), Kind.SERVER),
+    (event("x", 504), Kind.TIMEOUT),
     (event("x", 400), Kind.INVALID),
     (event("Model not found: custom/x"), Kind.NOT_FOUND),
     (event("connect ECONNREFUSED 127.0.0.1:1"), Kind.CONNECTION),

@@ -1,6 +1,5 @@
 """Papers and repositories, from stand-ins of the public services."""
 
-import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 import pytest
 
-from agents.fakes import environment
+from agents.fakes import environment, listening
 from nexus_agents.errors import Misuse, Unreachable
 from nexus_agents.services import Services
 from nexus_agents.sources import arxiv_number
@@ -56,25 +55,14 @@ class World:
 
             def log_message(self, format: str, *args: Any) -> None: ...
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
-
-    @contextmanager
-    def listening(self) -> Generator["World"]:
-        thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
-        )
-        thread.start()
-        try:
-            yield self
-        finally:
-            self._server.shutdown()
-            self._server.server_close()
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
 
 
 @contextmanager
 def world(pages: Pages) -> Generator[World]:
-    with World(pages).listening() as served:
+    served = World(pages)
+    with listening(served.server):
         yield served
 
 

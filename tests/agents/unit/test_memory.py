@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from agents.fakes import environment
 from nexus_agents.errors import Misuse
-from nexus_agents.memory import KINDS, Confidence, Memory
+from nexus_agents.memory import KINDS, Memory
+from nexus_agents.options import Confidence
 from nexus_agents.services import Services
 from nexus_agents.store import connect
 

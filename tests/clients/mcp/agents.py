@@ -14,8 +14,8 @@ import msgspec
 import pytest
 
 from gateway import process
-from upstreams.oidc import AUDIENCE, Issuer
-from vendors import AIMOCK, node
+from upstreams.oidc import Issuer
+from vendors import aimock, node
 
 HERE = Path(__file__).parent
 BIN = HERE.parent / "agents" / "node_modules" / ".bin"
@@ -29,15 +29,6 @@ type = "openai"
 api_key = "test-key"
 base_url = "{mock}/v1"
 models = {{ gpt-4o = {{}} }}
-
-[server.oauth]
-url = "{issuer}/jwks"
-expected_issuer = "{issuer}"
-expected_audience = "{audience}"
-
-[server.oauth.protected_resource]
-resource = "http://localhost/mcp"
-authorization_servers = ["{issuer}"]
 
 [mcp.servers.sums]
 cmd = ["{python}", "{sums}"]
@@ -55,28 +46,17 @@ class Served:
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Generator[Served]:
-    if not AIMOCK.is_file() or not (BIN / "claude").exists():
+    if not (BIN / "claude").exists():
         pytest.skip("the agents are not installed: make agents")
     issuer = Issuer()
-    mock = subprocess.Popen(
-        [node(), AIMOCK, "-p", "0", "-f", HERE / "agents.json", "--log-level", "info"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
     file = tmp_path_factory.mktemp("nexus") / "nexus.toml"
-    with asyncio.Runner() as runner:
+    with aimock(HERE / "agents.json") as mock, asyncio.Runner() as runner:
         try:
-            assert mock.stdout is not None
-            url = next(line[line.index("http://") :].split()[0] for line in mock.stdout if "http://" in line)
             runner.run(issuer.start())
-            given = {"mock": url, "issuer": issuer.url, "audience": AUDIENCE}
-            file.write_text(CONFIG.format(**given, python=sys.executable, sums=SUMS))
+            file.write_text(CONFIG.format(mock=mock, python=sys.executable, sums=SUMS) + issuer.oauth)
             with process("--config", str(file)) as nexus:
                 yield Served(nexus.url, runner.run(issuer.token()))
         finally:
-            mock.kill()
-            mock.communicate()
             runner.run(issuer.stop())
 
 
