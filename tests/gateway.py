@@ -15,6 +15,7 @@ import httptools
 from nexus import config
 from nexus.server.app import Current, Gateway
 from nexus.server.listener import Listener, bind
+from nexus.telemetry.setup import Telemetry
 
 
 @dataclass
@@ -92,10 +93,14 @@ async def read_answer(reader: asyncio.StreamReader) -> Answer:
 
 @contextlib.asynccontextmanager
 async def gateway(
-    toml: str, environ: Mapping[str, str] | None = None, *, wait: bool = True
+    toml: str,
+    environ: Mapping[str, str] | None = None,
+    *,
+    wait: bool = True,
+    telemetry: Telemetry | None = None,
 ) -> AsyncGenerator[Running]:
     """Serve a configuration on a free port until the end of the block; without `wait`, discovery may still be on."""
-    made = Gateway(config.loads(toml, environ or {}).config)
+    made = Gateway(config.loads(toml, environ or {}).config, telemetry=telemetry)
     current = Current(made)
     bound = bind("127.0.0.1", 0)
     listener = Listener(bound, current, None, made.config.server.max_header_size)

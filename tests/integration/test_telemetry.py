@@ -28,6 +28,7 @@ from integration.telemetry_gateway import (
 from nexus.server.app import Gateway
 from nexus.telemetry.metrics import MODEL
 from nexus.telemetry.records import RequestRecord, Tokens, UsageRecord
+from nexus.telemetry.setup import Telemetry
 from upstreams.otlp import by_grpc, by_http
 from upstreams.scripted import Asked, Told, upstream
 
@@ -304,13 +305,10 @@ async def test_prometheus_reads_what_is_measured() -> None:
 
 async def test_who_accounts_gets_one_record_of_each_call() -> None:
     records: list[RequestRecord] = []
-    anthropic = "[llm.protocols.anthropic]\nenabled = true\n"
-    async with upstream(says) as up, gateway(provider(up.url) + IDENTIFIED + anthropic) as nexus:
-        nexus.gateway.telemetry.subscribe(records.extend)
-        # who accounts is there before a gateway is built
-        again = Gateway(nexus.gateway.config, nexus.gateway.memory, nexus.gateway.telemetry)
-        await again.start()
-        nexus.current.replace(again)
+    telemetry = Telemetry(None)
+    telemetry.subscribe(records.extend)
+    toml = IDENTIFIED + "[llm.protocols.anthropic]\nenabled = true\n"
+    async with upstream(says) as up, gateway(provider(up.url) + toml, telemetry=telemetry) as nexus:
         await chat(nexus)
         await chat(nexus, stream=True)
         body = {

@@ -9,9 +9,13 @@ from itertools import islice
 
 import msgspec
 
+from nexus.errors import UpstreamFailed
 from nexus.http import frames
-from nexus.llm.canonical import Stop
+from nexus.llm.canonical import Stop, Usage
 from nexus.llm.protocols.anthropic import stops as anthropic_stops
+from nexus.llm.protocols.google import answer as gemini
+from nexus.llm.protocols.google import stops as google_stops
+from nexus.llm.protocols.google import usage as google_usage
 from nexus.llm.protocols.openai import stops as openai_stops
 from nexus.telemetry.records import Tokens
 
@@ -92,6 +96,8 @@ class Ends(msgspec.Struct, gc=False):
 
 def of_whole(protocol: str, body: bytes) -> Ends:
     """Read a whole answer; nothing of one that cannot be read."""
+    if protocol == "google":
+        return read(protocol, (body,))
     try:
         told = _decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -105,6 +111,9 @@ def read(protocol: str, payloads: Iterable[bytes]) -> Ends:
     found = Ends()
     for payload in payloads:
         try:
+            if protocol == "google":
+                _note_google(found, payload)
+                continue
             told = _decode(payload)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             continue
@@ -129,6 +138,31 @@ def of_stream(protocol: str, head: bytes, tail: Sequence[bytes]) -> Iterator[byt
 def word(stop: Stop) -> str:
     """Say why an answer ended in the words of OpenAI chats."""
     return openai_stops.write_stop(stop, refused=False, legacy=False)
+
+
+def counted(usage: Usage | None) -> Tokens | None:
+    """Give counts as records have them."""
+    if usage is None:
+        return None
+    written = usage.cache_write + usage.cache_write_1h
+    return Tokens(usage.prompt, usage.output, usage.cache_read, written, usage.reasoning)
+
+
+def _note_google(found: Ends, payload: bytes) -> None:
+    """Note what some chunks say. Clients do not speak this protocol but past the gateway, so its own readers will do."""
+    decoded = gemini.decode(payload)
+    for chunk in decoded if isinstance(decoded, list) else (decoded,):
+        found.model = chunk.model_version or found.model
+        found.tokens = counted(google_usage.read_usage(chunk.usage_metadata)[0]) or found.tokens
+        for candidate in (chunk.candidates or ())[:1]:
+            if candidate.finish_reason is None:
+                continue
+            parts = candidate.content.parts if candidate.content is not None else None
+            calls = any(b'"functionCall"' in bytes(part) for part in parts or ())
+            try:
+                found.finish = word(google_stops.read_stop(candidate, calls=calls))
+            except UpstreamFailed:
+                found.finish = candidate.finish_reason.lower()
 
 
 def _note(found: Ends, protocol: str, told: _Told) -> None:

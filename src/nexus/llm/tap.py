@@ -87,14 +87,15 @@ class Tap:
         """Tell that it failed."""
 
 
-_UNSEEN = Tap()
+UNSEEN = Tap()
+"""The only one of its kind."""
 
 
 def begin(path: str, protocol: str) -> Tap:
     """Begin a call of the endpoint at `path`, for whoever looks at this request."""
     seen = observation.current()
     if seen is None:
-        return _UNSEEN
+        return UNSEEN
     seen.begin(call := Metered(path, protocol, seen))
     return call
 
@@ -102,7 +103,7 @@ def begin(path: str, protocol: str) -> Tap:
 def current() -> Tap:
     """Give the call this request is about."""
     seen = observation.current()
-    return seen.operation if seen is not None and isinstance(seen.operation, Metered) else _UNSEEN
+    return seen.operation if seen is not None and isinstance(seen.operation, Metered) else UNSEEN
 
 
 def passed_on() -> bytes:
@@ -178,7 +179,7 @@ class Metered(Tap):
 
     def answered(self, model: str, usage: Usage | None, stop: Stop | None) -> None:
         self._served = model or self._served
-        self._tokens = _tokens(usage) or self._tokens
+        self._tokens = ends.counted(usage) or self._tokens
         self._stop = stop or self._stop
 
     def replied(self, reply: Reply) -> None:
@@ -284,13 +285,6 @@ def _has_content(events: bytes) -> bool:
             if events[at + len(begins)] != 0x22:  # the quote that would end it
                 return True
     return any(call in events for call in _CALLS)
-
-
-def _tokens(usage: Usage | None) -> Tokens | None:
-    if usage is None:
-        return None
-    written = usage.cache_write + usage.cache_write_1h
-    return Tokens(usage.prompt, usage.output, usage.cache_read, written, usage.reasoning)
 
 
 def _counted(record: UsageRecord) -> dict[str, Attribute | None]:

@@ -1,12 +1,12 @@
 """Requests that go through as they are: to Anthropic with the client's own key, and to providers the file opens for it.
 
-Nothing is read but the address and, of a message to Anthropic, whether it is one. Answers come back byte for byte; one that
-breaks off upstream breaks off here.
+Nothing is read but the address and, of a message to Anthropic, whether it is one; where calls of models are recorded, also what
+records say. Answers come back byte for byte; one that breaks off upstream breaks off here.
 """
 
 import logging
 import re
-from collections.abc import AsyncGenerator, Awaitable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import unquote, unquote_to_bytes
 
@@ -27,14 +27,16 @@ from nexus.errors import (
 )
 from nexus.http.client import header_block
 from nexus.http.headers import CREDENTIALS, DENIED, Header, Rules, end_to_end, merge
+from nexus.llm import passing
 from nexus.llm.protocols.base import Surface
 from nexus.llm.protocols.fields import encode
 from nexus.llm.providers import anthropic, google, openai
 from nexus.llm.providers.api import OUR_HEADERS, Api
-from nexus.llm.providers.base import Answer, Call
+from nexus.llm.providers.base import Call
 from nexus.llm.providers.keys import Keys, scheme
 from nexus.llm.reply import Reply
 from nexus.llm.surfaces import ANTHROPIC, OPENAI
+from nexus.llm.tap import UNSEEN, Tap
 from nexus.server.answer import WriteError, failure, serve
 from nexus.server.asgi import Receive, Scope, Send
 from nexus.server.body import read_body
@@ -45,7 +47,8 @@ _JSON = b"application/json"
 _OURS = header_block(OUR_HEADERS)
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _READ = ("GET", "HEAD")
-_MESSAGES = "/v1/messages"
+_VERSION = "/v1"
+_MESSAGES = f"{_VERSION}/messages"
 _PROXIED = (
     (re.compile(f"{_MESSAGES}(?:/count_tokens)?"), ("POST",)),
     (re.compile("/v1/models(?:/[^/]+)?"), _READ),
@@ -107,6 +110,7 @@ class _Out(NamedTuple):
     call: Call
     lines: bytes
     withheld: Collection[bytes]
+    seen: Tap = UNSEEN
 
 
 class Proxy:
@@ -157,7 +161,8 @@ class Proxy:
             body = await read_body(scope, receive, self._max_body)
         call = Call("", scope["method"].encode(), path, body, content_type, scope["query_string"])
         lines = merge(_OURS, end_to_end(scope["headers"], withheld))
-        return _Out(self._api, call, lines, _NOT_OF_THIS_ORIGIN)
+        seen = passing.begin("anthropic", "anthropic", path.removeprefix(_VERSION), body)
+        return _Out(self._api, call, lines, _NOT_OF_THIS_ORIGIN, seen)
 
 
 class Passthrough:
@@ -171,7 +176,7 @@ class Passthrough:
     ) -> None:
         self._max_body = max_body
         self._opened = {
-            name: _Opened(config, withheld) for name, config in providers.items() if config.passthrough
+            name: _Opened(name, config, withheld) for name, config in providers.items() if config.passthrough
         }
 
     def claims(self, path: str) -> int:
@@ -206,7 +211,8 @@ class Passthrough:
 class _Opened:
     """One provider that may be reached so."""
 
-    def __init__(self, config: ProviderConfig, withheld: Collection[bytes]) -> None:
+    def __init__(self, name: str, config: ProviderConfig, withheld: Collection[bytes]) -> None:
+        self._name, self._kind = name, config.type
         label, vendors_own = _VENDORS[config.type]
         base_url = (config.base_url or vendors_own).rstrip("/")
         self.api = Api(label, base_url, config)
@@ -227,7 +233,8 @@ class _Opened:
         body = await read_body(scope, receive, max_body)
         query = self._query(scope["query_string"])
         call = Call("", scope["method"].encode(), path, body, _content_type(scope), query)
-        return _Out(self.api, call, lines, _NOT_FOR_CLIENTS)
+        seen = passing.begin(self._kind, self._name, path, body) if scope["method"] == "POST" else UNSEEN
+        return _Out(self.api, call, lines, _NOT_FOR_CLIENTS, seen)
 
     def _lines(self, client: Sequence[Header]) -> bytes:
         """Write the headers: what a rule sets wins, then the client's, then ours; the key is never the client's."""
@@ -259,8 +266,12 @@ async def _passed(method: str, out: Awaitable[_Out], write_error: WriteError) ->
     """Send a request that is being made ready, and make the reply of what comes back."""
     try:
         ready = await out
+    except NexusError as error:
+        return failure(error, write_error)
+    try:
         answer = await ready.api.send(ready.call, ready.lines)
     except NexusError as error:
+        ready.seen.failed(error)
         return failure(error, write_error)
     # https://www.rfc-editor.org/rfc/rfc9110#section-15
     status = answer.status if answer.status < 600 else 502
@@ -268,12 +279,7 @@ async def _passed(method: str, out: Awaitable[_Out], write_error: WriteError) ->
     if method == "HEAD":
         answer.close()  # it looks like one whose body never comes
         return Reply(status, headers, b"")
-    return Reply(status, headers, _pieces(answer), answer.close)
-
-
-async def _pieces(answer: Answer) -> AsyncGenerator[bytes]:
-    while piece := await answer.next():
-        yield piece
+    return Reply(status, headers, passing.pieces(answer, ready.api, ready.seen), answer.close)
 
 
 def _write_proxy_error(error: NexusError) -> tuple[int, bytes, bytes]:

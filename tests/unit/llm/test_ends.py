@@ -16,6 +16,7 @@ SPOKEN = {
     "openai-compatible": "openai",
     "openai-responses": "responses",
     "anthropic": "anthropic",
+    "google": "google",
 }
 RECORDED = [(spoken, one) for wire, spoken in SPOKEN.items() for one in exchanges(wire) if one.streamed]
 
