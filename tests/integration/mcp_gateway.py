@@ -72,6 +72,7 @@ class Mounted:
 
     async def drain(self) -> int:
         """Stop as a server does; gives how many requests were cut after ten seconds."""
+        self.mcp.leave()
         return await self.listener.drain(10, asyncio.Event())
 
     def client(self, path: str = "/mcp", **options: Any) -> Client:

@@ -217,6 +217,45 @@ async def test_a_refused_connection_is_a_502_that_names_no_key() -> None:
         assert b"test-key" not in answer.body
 
 
+async def test_the_log_says_once_which_provider_does_not_answer_and_where_it_is(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "nexus.llm")
+    async with upstream() as up, gateway(provider(up.url, 'timeouts = { first_byte = "100ms" }')) as nexus:
+        up.mute = True
+        for _ in range(2):
+            assert (await nexus.ask("POST", CHAT, ASK)).status == 504
+        up.mute = False
+        for _ in range(2):
+            assert (await nexus.ask("POST", CHAT, ASK)).status == 200
+        host = up.url.removesuffix("/v1")
+        assert caplog.messages == [
+            f"provider 'up' at {host}: the upstream did not answer within 0.1 seconds",
+            "provider 'up' answers again",
+        ]
+
+
+async def test_the_log_says_whose_answer_broke_off(caplog: pytest.LogCaptureFixture) -> None:
+    told = Told(content_type="text/event-stream", pieces=(EVENT,), cut=True)
+    async with upstream(lambda _: told) as up, gateway(provider(up.url)) as nexus:
+        await nexus.ask("POST", CHAT, b'{"model":"gpt-4o","stream":true}')
+        (line,) = caplog.messages
+        assert line.startswith(f"provider 'up' at {up.url.removesuffix('/v1')}: the upstream ")
+
+
+async def test_the_log_says_where_a_list_of_models_was_asked_for(caplog: pytest.LogCaptureFixture) -> None:
+    async with upstream() as up:
+        await up.close()
+        async with gateway(provider(up.url)):
+            (line,) = caplog.messages
+    place = up.url.removesuffix("/v1")
+    assert (
+        f"provider 'up' did not give its models: Connection error: Failed to send request to {place}: "
+        in line
+    )
+    assert "OpenAI" not in line
+
+
 async def test_without_a_key_the_vendor_is_not_even_asked() -> None:
     toml = '[llm.providers.openai]\ntype = "openai"\n[llm.providers.openai.models.gpt-4o]'
     async with gateway(toml) as nexus:

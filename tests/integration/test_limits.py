@@ -13,11 +13,13 @@ from typing import Any
 import msgspec
 import pytest
 import redis.asyncio as client
+from pydantic import SecretStr
 
 from gateway import Answer, Running, command, gateway, process, provider
 from nexus import config
 from nexus.config.ratelimit import RedisStorage
 from nexus.ratelimit import Charge, StoreFailed, Window
+from nexus.ratelimit import redis as module
 from nexus.ratelimit.redis import RedisStore
 from nexus.server.app import Gateway
 from nexus.server.asgi import Message, Scope
@@ -436,6 +438,62 @@ async def test_a_redis_that_goes_away_and_comes_back(caplog: pytest.LogCaptureFi
                 while (await chat(lenient, "carol")).status == 200:
                     await asyncio.sleep(0.05)
             assert len([line for line in caplog.messages if "Redis is back" in line]) == 2
+
+
+async def test_who_asks_whether_requests_would_be_served_hears_of_redis() -> None:
+    quick = 'response_timeout = "200ms"\nconnection_timeout = "200ms"'
+    async with redis() as server, upstream(passes) as up:
+        async with gateway(provider(up.url) + REQUESTS.format(5) + stored(server, quick)) as nexus:
+            assert await ready(nexus) == (200, {"llm.providers.up": "up"})
+            await server.kill()
+            assert await statuses(nexus, 1) == [500]
+            told = {"server.rate_limits": "limits cannot be counted, so requests are refused"}
+            assert await ready(nexus) == (200, {"llm.providers.up": "up", **told})
+            await server.start()
+            async with asyncio.timeout(10):
+                while (await ready(nexus))[1].keys() & told:  # nobody else asks for anything
+                    await asyncio.sleep(0.05)
+            assert await statuses(nexus, 1) == [200]
+
+
+async def ready(nexus: Running) -> tuple[int, dict[str, str]]:
+    """Ask a gateway whether it is ready."""
+    answer = await nexus.ask("GET", "/ready")
+    return answer.status, msgspec.json.decode(answer.body)["parts"]
+
+
+async def test_a_redis_is_asked_whether_it_is_there_only_where_nobody_knows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = list[int]()
+
+    async def ping() -> None:
+        asked.append(1)
+
+    async with redis() as server, contextlib.AsyncExitStack() as stack:
+        made = store(server)
+        stack.push_async_callback(made.close)
+        await made.start()
+        monkeypatch.setattr(made._redis, "ping", ping)  # pyright: ignore[reportPrivateUsage]
+        await made.charge([Charge("k", Window.of(60), 100, 1)])
+        await made.check()
+        assert asked == []
+        monkeypatch.setattr(module, "_FRESH", 0.0)
+        await made.check()
+        assert asked == [1]
+
+
+async def test_a_redis_that_does_not_answer_in_time_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_PING", 0.1)
+    silent = await asyncio.start_server(_silent, "127.0.0.1", 0)
+    url = f"redis://127.0.0.1:{silent.sockets[0].getsockname()[1]}"
+    made = RedisStore(RedisStorage(type="redis", url=SecretStr(url), response_timeout=30.0))
+    async with asyncio.timeout(3):
+        with pytest.raises(StoreFailed, match=r"no answer within 0\.1 seconds"):
+            await made.check()
+    assert made.trouble is None, "who has more time may still be answered"
+    await made.close()
+    silent.close()
 
 
 async def test_a_redis_that_is_killed_under_load_cuts_nobody_off() -> None:

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import signal
 import time
 from collections.abc import AsyncGenerator
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -17,7 +19,8 @@ from mcp_types import (
     ToolListChangedNotification,
 )
 
-from integration.mcp_gateway import ACCEPT, Mounted, http, mounted, stdio, until
+from gateway import process
+from integration.mcp_gateway import ACCEPT, NO_TLS, Mounted, http, mounted, stdio, until
 from integration.mcp_servers.web import WebServer, event, reply, running, start
 from nexus.mcp.caller import Caller
 from nexus.server.asgi import Scope, Send
@@ -121,6 +124,25 @@ async def test_streams_do_not_hold_up_the_end() -> None:
             assert '"result"' in await told.get(), "the client is told that the stream has ended"
             assert await drained == 0
             assert time.monotonic() - began < 5
+
+
+def test_a_process_that_stops_waits_for_no_stream_of_news(tmp_path: Path) -> None:
+    file = tmp_path / "nexus.toml"
+    file.write_text('[llm.providers.try]\ntype = "echo"\n' + SESSIONS + stdio("a", "plain"))
+    with process("--config", str(file)) as nexus, httpx2.Client(timeout=30, verify=NO_TLS) as client:
+        url, version = f"{nexus.url}/mcp", {"mcp-protocol-version": "2025-11-25"}
+        about = {"name": "test", "version": "1"}
+        params = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": about}
+        message = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": params}
+        session = client.post(url, json=message, headers=ACCEPT).headers["mcp-session-id"]
+        lines = {**ACCEPT, **version, "mcp-session-id": session}
+        with client.stream("GET", url, headers=lines) as answer:
+            assert answer.status_code == 200
+            nexus.popen.send_signal(signal.SIGTERM)
+            answer.read()
+        assert nexus.popen.wait(10) == 0
+        nexus.read_until("Server shut down gracefully")
+        assert "were cut" not in "".join(nexus.log)
 
 
 async def test_streams_end_when_another_configuration_takes_over_and_work_goes_on() -> None:

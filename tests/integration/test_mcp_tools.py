@@ -41,9 +41,20 @@ def test_servers_that_do_not_work_are_named(tmp_path: Path, capsys: pytest.Captu
     assert listed(file, {}) == 1
     shown = capsys.readouterr()
     assert "math__adder" in shown.out
-    assert 'bad: it could not be started: No such file or directory\n  → stderr = "inherit"' in shown.err
+    assert "bad: it could not be started: No such file or directory\n" in shown.err
     assert search(file, {}, ["adder"]) == 0
     assert "bad: it could not be started" in capsys.readouterr().err
+
+
+def test_a_server_that_ends_is_shown_with_its_last_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    toml = '[mcp.servers.bad]\ncmd = ["sh", "-c", "echo no such package >&2; exit 4"]\n'
+    assert listed(_file(tmp_path, toml), {}) == 1
+    assert capsys.readouterr().err == "bad: the process ended with status 4\n    no such package\n"
+    assert listed(_file(tmp_path, f'{toml}stderr = "null"\n'), {}) == 1
+    ended = 'bad: the process ended with status 4\n  → stderr = "inherit" in its table shows what it says\n'
+    assert capsys.readouterr().err == ended
 
 
 def test_a_tool_is_called_and_its_failure_is_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -231,6 +231,41 @@ async def test_standard_error_goes_where_it_is_sent(tmp_path: Path, caplog: pyte
     assert "MCP server piped: to the log" in caplog.messages
 
 
+_FAILS = (
+    "for n in 1 2 3 4 5 6 7 8 9 10 11 12; do echo line $n; done >&2; echo token=s3cr3t-of-ours >&2; exit 4"
+)
+
+
+async def test_a_program_that_fails_is_told_of_with_its_last_lines(caplog: pytest.LogCaptureFixture) -> None:
+    toml = f"[mcp.servers.bad]\ncmd = {msgspec.json.encode(['sh', '-c', _FAILS]).decode()}\n"
+    async with mounted(toml) as gateway:
+        assert gateway.mcp.troubles == {"bad": "the process ended with status 4"}, "clients see no more"
+    lines = "".join(f"\n    line {number}" for number in range(4, 13))
+    assert caplog.messages == [
+        f"MCP server bad does not work: the process ended with status 4{lines}\n    token=[redacted]"
+    ]
+
+
+async def test_a_program_that_does_not_come_up_is_told_of_with_its_last_lines(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with mounted(stdio("deaf", "plain", "deaf", "say=Proceed?", more="startup_timeout = 1\n")):
+        assert caplog.messages[0].endswith("within 1 seconds\n    Proceed?")
+
+
+async def test_what_a_program_said_at_work_is_not_told_when_it_ends(caplog: pytest.LogCaptureFixture) -> None:
+    async with mounted(stdio("good", "plain", "say=the client's own words")) as gateway:
+        await gateway.execute("good__die")
+        await until(lambda: "MCP server good: the connection ended, connecting again" in caplog.messages)
+        assert "own words" not in caplog.text
+
+
+async def test_nobody_hears_what_is_to_be_thrown_away(caplog: pytest.LogCaptureFixture) -> None:
+    cmd = msgspec.json.encode(["sh", "-c", _FAILS]).decode()
+    async with mounted(f'[mcp.servers.bad]\ncmd = {cmd}\nstderr = "null"\n'):
+        assert caplog.messages == ["MCP server bad does not work: the process ended with status 4"]
+
+
 async def test_the_environment_is_inherited_or_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_OF_OURS", "1")
     toml = stdio("good", "plain", more='env = { OWN = "ünï", EMPTY = "" }\n')

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -56,6 +57,30 @@ async def test_a_file_is_read_again_once_it_is_watched_as_it_may_have_changed_be
     _written(file, 300)
     async with asyncio.timeout(10), asyncio.TaskGroup() as group:
         watching = group.create_task(watch(file, changed))
+        await changed.wait()
+        watching.cancel()
+
+
+async def test_every_change_of_a_config_map_is_seen(tmp_path: Path) -> None:
+    file, changed = tmp_path / "nexus.toml", asyncio.Event()
+
+    def put(number: int) -> None:
+        """Replace the folder all files are links into, as Kubernetes does."""
+        folder = tmp_path / f"..{number}"
+        folder.mkdir()
+        _written(folder / "nexus.toml", number)
+        (tmp_path / "..new").symlink_to(folder.name)
+        (tmp_path / "..new").rename(tmp_path / "..data")
+        shutil.rmtree(tmp_path / f"..{number - 1}", ignore_errors=True)
+
+    put(1)
+    file.symlink_to("..data/nexus.toml")
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        watching = group.create_task(watch(file, changed))
+        for number in range(2, 5):
+            await changed.wait()
+            changed.clear()
+            put(number)
         await changed.wait()
         watching.cancel()
 

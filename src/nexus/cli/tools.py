@@ -112,10 +112,11 @@ async def _list(servers: _Servers, out: Console) -> int:
 
 def _complain(servers: _Servers) -> bool:
     """Name the servers that do not work, and why."""
-    troubles = {name: one.trouble for name, one in servers.pool.shared.items() if one.trouble is not None}
-    for name, trouble in troubles.items():
-        logs.complain(f"{name}: {trouble}{_cure(servers.pool.config.servers[name])}")
-    return bool(troubles)
+    troubled = [one for one in servers.pool.shared.values() if one.trouble is not None]
+    for one in troubled:
+        said = one.last_words or _cure(servers.pool.config.servers[one.name])
+        logs.complain(f"{one.name}: {one.trouble}{said}")
+    return bool(troubled)
 
 
 def _cure(server: McpServer) -> str:

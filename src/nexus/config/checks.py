@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path as File
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
-from nexus.config import limits
+from nexus.config import limits, vendors
 from nexus.config.finding import Finding
 from nexus.config.llm import (
     NEVER_FORWARDED,
@@ -16,6 +17,7 @@ from nexus.config.llm import (
     HeaderRule,
     LlmConfig,
     OpenAIProtocol,
+    ProviderConfig,
 )
 from nexus.config.path import Path
 from nexus.config.ratelimit import RedisStorage
@@ -28,6 +30,7 @@ PASSTHROUGH = "/passthrough"
 LIMITS = "/v1/limits"
 
 _DUPLICATE = "Duplicate LLM protocol endpoint path: OpenAI and Anthropic protocols cannot use the same path"
+_KEY_CURE = """write api_key = "{{{{ env.{} }}}}", or let clients bring theirs with forward_token = true"""
 _EXAMPLE = """add an MCP server or a provider of language models, for example:
 
         [mcp.servers.files]
@@ -55,6 +58,9 @@ def warnings(config: Config) -> Iterator[Finding]:
         path = ("llm", "providers", name)
         if provider.api_key is not None and not provider.api_key.get_secret_value():
             yield Finding((*path, "api_key"), "the key is empty")
+        if config.llm.enabled and _lacks_key(provider):
+            message = "there is no key, so every request to this provider is refused"
+            yield Finding((*path, "api_key"), message, _KEY_CURE.format(vendors.variable(provider.type)))
         if provider.tls.insecure:
             yield Finding((*path, "tls", "insecure"), "certificates are not checked")
         yield from _idle_rules(config, name)
@@ -62,6 +68,15 @@ def warnings(config: Config) -> Iterator[Finding]:
         otlp = exporters.otlp
         if otlp is not None and otlp.idle_table is not None:
             yield Finding((*place, "otlp", otlp.idle_table), otlp.mismatch)
+
+
+def _lacks_key(provider: ProviderConfig) -> bool:
+    """Tell whether a provider needs a key and nobody has one; servers of one's own that speak as OpenAI may do without."""
+    if provider.api_key is not None or provider.forward_token:
+        return False
+    if provider.type == "openai":
+        return provider.base_url is None or urlsplit(provider.base_url).hostname == "api.openai.com"
+    return provider.type in ("anthropic", "google")
 
 
 def _idle_rules(config: Config, name: str) -> Iterator[Finding]:

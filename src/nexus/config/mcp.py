@@ -81,10 +81,10 @@ class ChildServer(McpServer):
     cwd: Path | None = None
     """Directory it runs in."""
     stderr: Annotated[
-        Literal["null", "inherit", "pipe"] | StderrFile,
+        Literal["null", "inherit", "pipe"] | StderrFile | None,
         BeforeValidator(_stderr),
-    ] = "null"
-    """Where its error output goes: `"null"`, `"inherit"`, `"pipe"` or `{ file = "path" }`."""
+    ] = None
+    """Where its error output goes: `"null"`, `"inherit"`, `"pipe"` or `{ file = "path" }`; if unset, failed starts show it."""
 
 
 class StdioServer(ChildServer):

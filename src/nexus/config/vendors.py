@@ -26,6 +26,11 @@ VENDORS = (
 )
 
 
+def variable(type: str) -> str:
+    """Name the variable the key of a type's own vendor is usually in."""
+    return next(vendor.keys[0] for vendor in VENDORS if vendor.name == type)
+
+
 def found(environ: Mapping[str, str]) -> dict[str, tuple[Vendor, str]]:
     """Find the vendors whose key is set, each with the variable that has it."""
     variables = ((vendor, key) for vendor in VENDORS for key in vendor.keys if environ.get(key, "").strip())

@@ -45,6 +45,8 @@ class Calls:
     def end(self, call: "Call") -> None:
         """Count a request out; what comes for it later is dropped."""
         self._waiting.pop(call.number, None)
+        if call.answer.done() and not call.answer.cancelled():
+            call.answer.exception()  # it may have failed before anybody waited for it
 
     def fail(self, error: Exception) -> None:
         """Let every request under way fail."""

@@ -18,8 +18,8 @@ class Signal:
     def __init__(self) -> None:
         self.next = asyncio.Event()
         """Set with the next change, once."""
-        self.over = False
-        """Whether there are no more."""
+        self.over = asyncio.Event()
+        """Set when there are no more."""
 
     def change(self) -> None:
         """Wake them."""
@@ -28,7 +28,7 @@ class Signal:
 
     def end(self) -> None:
         """Say that nothing more will change here."""
-        self.over = True
+        self.over.set()
         self.change()
 
 
@@ -51,12 +51,12 @@ class Changes:
 
     async def next(self) -> Sequence[str]:
         """Wait until lists change and name them; there are none once the client's token has ended, or all is over."""
-        while not self._signal.over:
+        while not self._signal.over.is_set():
             left = None if self._expires is None else max(self._expires - time.time(), 0)
             try:
                 async with asyncio.timeout(left):
                     await self._event.wait()
-                    await asyncio.sleep(0 if self._signal.over else _TOGETHER)
+                    await asyncio.sleep(0 if self._signal.over.is_set() else _TOGETHER)
             except TimeoutError:
                 break
             before = self._seen

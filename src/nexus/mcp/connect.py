@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mcp.shared.exceptions import MCPError
 
@@ -29,6 +29,8 @@ class For:
     capabilities: Raw | None = None
     """What the client can be asked."""
     peer: Peer | None = None
+    tail: stdio.Tail = field(default_factory=stdio.Tail)
+    """The last words of a program, for its operator only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class Dialer:
             Lost, Slow, Refused, MCPError: it did not work, and nothing is left of it.
         """
         if isinstance(self.server, StdioServer | BuiltinServer):
-            child = await stdio.start(self.name, self.server, os.environ)
+            child = await stdio.start(self.name, self.server, os.environ, made_for.tail)
             return await _greeted(self._duplex(child, made_for), timeout)
         if isinstance(self.server, ApiServer):
             return await self._api(self.server, timeout)

@@ -11,6 +11,7 @@ from typing import IO
 
 from nexus.config.mcp import BuiltinServer, ChildServer, StderrFile, StdioServer
 from nexus.mcp.link import MAX_MESSAGE, Lost
+from nexus.telemetry.redact import redact, visible
 
 log = logging.getLogger(__name__)
 
@@ -21,19 +22,47 @@ _LINES = 100
 """Lines of standard error that are logged per second; a flood is cut."""
 _LINE = 2000
 """Characters of a line that are logged."""
+_REST = 0.2
+"""Seconds to read what an ended process has written; one it has left behind may hold the pipe open."""
+_TAIL = 16 * 1024
+"""Bytes of standard error that are kept for the day it fails."""
+_SHOWN_LINES, _SHOWN = 10, 2000
+"""Lines, and characters, of them that are shown."""
+
+
+class Tail:
+    """The last a process has written to standard error."""
+
+    def __init__(self) -> None:
+        self._kept = b""
+
+    def __str__(self) -> str:
+        """Give the last lines, indented. More is kept than shown: a secret is found only as a whole."""
+        text = redact(self._kept.decode(errors="replace")).expandtabs(4)
+        lines = [visible(line) for line in text.splitlines() if line.strip()]
+        shown = "\n".join(lines[-_SHOWN_LINES:])[-_SHOWN:]
+        return "".join(f"\n    {line}" for line in shown.splitlines())
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self._kept = b""
+
+    async def read(self, pipe: asyncio.StreamReader) -> None:
+        """Read to the end."""
+        while chunk := await pipe.read(_CHUNK):
+            self._kept = (self._kept + chunk)[-_TAIL:]
 
 
 class Child:
     """A running server."""
 
-    def __init__(self, name: str, process: asyncio.subprocess.Process) -> None:
-        self._name = name
+    def __init__(self, name: str, process: asyncio.subprocess.Process, tail: Tail | None) -> None:
+        """`tail` takes what it writes to standard error; without one that is logged, if it comes to us at all."""
         self._process = process
-        self._stderr = (
-            asyncio.create_task(_log_lines(name, process.stderr), name=f"stderr of {name}")
-            if process.stderr
-            else None
-        )
+        self._stderr: asyncio.Task[None] | None = None
+        if (pipe := process.stderr) is not None:
+            reading = tail.read(pipe) if tail is not None else _log_lines(name, pipe)
+            self._stderr = asyncio.create_task(reading, name=f"stderr of {name}")
 
     async def send(self, message: bytes) -> None:
         """Write one line."""
@@ -45,6 +74,7 @@ class Child:
             pipe.write(message + b"\n")
             await pipe.drain()
         except (OSError, RuntimeError):
+            await self._exited()  # else nobody could tell why it no longer reads
             raise Lost(self._ended(), sent=False) from None
 
     async def listen(self, take: Callable[[bytes], None]) -> None:
@@ -77,6 +107,7 @@ class Child:
         await _group_end(self._process.pid)
         await self._exited()
         if self._stderr is not None:
+            await asyncio.wait((self._stderr,), timeout=_REST)
             self._stderr.cancel()
             await asyncio.wait((self._stderr,))
         transport = getattr(self._process, "_transport", None)
@@ -98,12 +129,15 @@ class Child:
         return f"the process ended by signal {-code}" if code < 0 else f"the process ended with status {code}"
 
 
-async def start(name: str, server: StdioServer | BuiltinServer, environ: Mapping[str, str]) -> Child:
-    """Start a server in a process group of its own.
+async def start(
+    name: str, server: StdioServer | BuiltinServer, environ: Mapping[str, str], tail: Tail
+) -> Child:
+    """Start a server in a process group of its own; `tail` keeps the last it says where nobody else hears it.
 
     Raises:
         Lost: it cannot be started.
     """
+    tail.clear()
     own = {key: value.get_secret_value() for key, value in server.env.items()}
     inherited = environ if server.inherit_env else {key: environ[key] for key in _COMMON if key in environ}
     with contextlib.ExitStack() as files:
@@ -120,7 +154,7 @@ async def start(name: str, server: StdioServer | BuiltinServer, environ: Mapping
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else "its command cannot be run"
             raise Lost(f"it could not be started: {reason}", sent=False) from None
-    return Child(name, process)
+    return Child(name, process, tail if server.stderr is None else None)
 
 
 _COMMON = (
@@ -136,7 +170,7 @@ def _stderr(server: ChildServer, files: contextlib.ExitStack) -> int | IO[bytes]
             return asyncio.subprocess.DEVNULL
         case "inherit":
             return None
-        case "pipe":
+        case "pipe" | None:
             return asyncio.subprocess.PIPE
         case StderrFile(file=Path() as file):
             return files.enter_context(open(file, "ab", opener=_private))

@@ -91,6 +91,11 @@ class Upstream:
         self._stale = False
         self._task: asyncio.Task[None] | None = None
 
+    @property
+    def last_words(self) -> str:
+        """The last lines a program has written to standard error while it did not start, for its operator only."""
+        return str(self._for.tail)
+
     def start(self) -> None:
         """Begin to look after it."""
         self._task = asyncio.create_task(self._live(), name=f"mcp upstream {self.name}")
@@ -184,10 +189,12 @@ class Upstream:
                 continue
             since = clock()
             try:
-                await self._stay(link)
+                ended = await self._stay(link)
             finally:
                 self._drop(link, self.trouble or "the connection ended")
                 await finish(link.close())
+            if ended:
+                log.warning("MCP server %s: the connection ended, connecting again", self.name)
             if self._answered or clock() - since >= _STEADY:
                 delay = _FIRST_DELAY
             else:
@@ -228,7 +235,7 @@ class Upstream:
                 why = "what it answers cannot be read"
                 log.debug("MCP server %s", self.name, exc_info=error)
         if why != self.trouble:
-            log.error("MCP server %s does not work: %s", self.name, why)
+            log.error("MCP server %s does not work: %s%s", self.name, why, self.last_words)
         self.trouble = why
         self.settled.set()
 
@@ -244,8 +251,8 @@ class Upstream:
         self._wanted.clear()
         return min(delay * 2, _MAX_DELAY)
 
-    async def _stay(self, link: Link) -> None:
-        """Watch a link until it is of no use; read the lists again when they have changed."""
+    async def _stay(self, link: Link) -> bool:
+        """Watch a link until it is of no use, reading lists again when they have changed; tells whether it ended by itself."""
         gone = asyncio.create_task(self._wake_with(link.gone))
         try:
             while self._link is link and not link.gone.is_set():
@@ -257,9 +264,7 @@ class Upstream:
                 await self._wake.wait()
         finally:
             gone.cancel()
-        if self._link is link:
-            self._drop(link, "the connection ended")
-            log.warning("MCP server %s: the connection ended, connecting again", self.name)
+        return self._link is link
 
     async def _wake_with(self, event: asyncio.Event) -> None:
         await event.wait()

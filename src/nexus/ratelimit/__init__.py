@@ -86,6 +86,14 @@ class Store(Protocol):
         """
         ...
 
+    async def check(self) -> None:
+        """Make sure that it could be asked.
+
+        Raises:
+            StoreFailed: it could not.
+        """
+        ...
+
     async def close(self) -> None:
         """Give back what it holds."""
         ...

@@ -35,6 +35,7 @@ _TOO_MANY = "Rate limit exceeded"
 _TOKENS = f"{_TOO_MANY}: Token rate limit exceeded."
 _LATER = f"{_TOKENS} Please try again later."
 _NEVER = f"{_TOKENS} Request requires more tokens than the configured limit allows and cannot be fulfilled."
+_UNCOUNTED = "limits cannot be counted, so requests are refused"
 _AWAY = "Limits cannot be counted at the moment, try again in a moment"
 
 
@@ -104,6 +105,18 @@ class Limiter:
     def limits_tokens(self) -> bool:
         """Whether any request could be refused by `reserve`."""
         return bool(self._quotas)
+
+    async def trouble(self) -> str | None:
+        """Tell why requests are refused without being counted; None while they are not."""
+        denies = self._on_error == "deny" and self.limits_tokens
+        denies |= self._on_error != "allow" and self.limits_requests
+        if not denies:
+            return None
+        try:
+            await self._store.check()
+        except StoreFailed:  # its own words name addresses, and this is for everybody
+            return _UNCOUNTED
+        return None
 
     async def start(self) -> None:
         """Connect to the store.

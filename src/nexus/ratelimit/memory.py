@@ -59,6 +59,9 @@ class MemoryStore:
     async def start(self) -> None:
         """Nothing to connect to."""
 
+    async def check(self) -> None:
+        """Nothing can be away."""
+
     async def close(self) -> None:
         """Nothing to give back."""
 

@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from importlib import resources
-from typing import Any, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 import redis.asyncio as client
 from redis.asyncio.connection import SSLConnection, parse_url
@@ -25,6 +25,12 @@ _REST = 1.0
 """Seconds between two attempts while Redis is away; in between everybody is told at once."""
 _CHECK_AFTER = 30.0
 """Seconds unused after which a connection is checked before it is used again."""
+_FRESH = 5.0
+"""Seconds for which an answer shows that it is there."""
+_PING = 0.5
+"""Seconds it is given to show that again; who asks does not wait for long."""
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 class RedisStore:
@@ -46,7 +52,7 @@ class RedisStore:
         self._answered = 0.0
         """When it last answered anybody."""
         self.failures = 0
-        """Decisions that could not be made, in all."""
+        """Questions without an answer, in all."""
         self.trouble: str | None = None
         """Why Redis is away; None while it is there."""
 
@@ -91,6 +97,31 @@ class RedisStore:
         for charge in charges:
             window, at = charge.window, "" if charge.at is None else charge.at
             arguments += (window.slot, window.span, charge.limit, charge.amount, at)
+        answer = await self._ask(self._run, len(charges), arguments)
+        refused, now, *used = (int(value) for value in answer)
+        return Decision(refused - 1 if refused else None, now, used)
+
+    async def check(self) -> None:
+        """Make sure that it is there; where it has just answered anybody it is.
+
+        Raises:
+            StoreFailed: it is not.
+        """
+        if self.trouble is None and time.monotonic() - self._answered < _FRESH:
+            return
+        try:
+            async with asyncio.timeout(_PING):
+                await self._ask(self._redis.ping)
+        except TimeoutError:
+            raise StoreFailed(f"no answer within {_PING:g} seconds") from None
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._redis.aclose()
+        await self._pool.disconnect()
+
+    async def _ask(self, question: Callable[_P, Awaitable[_T]], *arguments: _P.args, **more: _P.kwargs) -> _T:
+        """Ask in turn, and learn from the answer whether it is there."""
         await self._turn()
         self._working += 1
         try:
@@ -99,7 +130,7 @@ class RedisStore:
                 raise StoreFailed(self.trouble)
             begun = time.monotonic()
             try:
-                answer = await self._run(len(charges), arguments)
+                answer = await question(*arguments, **more)
             except (RedisError, OSError) as error:
                 raise self._failed(error, begun) from error
             self._answered = time.monotonic()
@@ -109,13 +140,7 @@ class RedisStore:
         if self.trouble is not None:
             log.warning("Redis is back, limits are counted again")
             self.trouble = None
-        refused, now, *used = (int(value) for value in answer)
-        return Decision(refused - 1 if refused else None, now, used)
-
-    async def close(self) -> None:
-        """Close all connections."""
-        await self._redis.aclose()
-        await self._pool.disconnect()
+        return answer
 
     async def _turn(self) -> None:
         """Wait for a connection, in the order of coming."""

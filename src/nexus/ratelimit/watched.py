@@ -65,6 +65,10 @@ class Watched:
         self._tell(charges, began, decision)
         return decision
 
+    async def check(self) -> None:
+        """Make sure that it could be asked."""
+        await self._store.check()
+
     async def close(self) -> None:
         """Close all connections."""
         await self._store.close()

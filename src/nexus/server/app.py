@@ -108,7 +108,7 @@ class Gateway:
 
     def _build(self) -> App:
         server, llm = self.config.server, self.config.llm
-        exact: dict[str, App] = {READY: Ready(self.providers, self.catalog, self.mcp)}
+        exact: dict[str, App] = {READY: Ready(self.providers, self.catalog, self.mcp, self.limiter)}
         if self.mcp is not None:
             exact |= dict.fromkeys(self.mcp.paths, self._guard(self.mcp))
         if server.health.enabled and server.health.listen is None:

@@ -35,12 +35,27 @@ class Servers(Protocol):
         ...
 
 
+class Limits(Protocol):
+    """What counts requests, as far as readiness goes."""
+
+    async def trouble(self) -> str | None:
+        """Tell why requests are refused without being counted; None while they are not."""
+        ...
+
+
 class Ready:
     """Ready: every part with what keeps it from working, if anything does."""
 
-    def __init__(self, providers: Sequence[Provider], catalog: Catalog, mcp: Servers | None = None) -> None:
+    def __init__(
+        self,
+        providers: Sequence[Provider],
+        catalog: Catalog,
+        mcp: Servers | None = None,
+        limits: Limits | None = None,
+    ) -> None:
         self._providers = providers
         self._mcp = mcp
+        self._limits = limits
         self._catalog = catalog
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,6 +68,9 @@ class Ready:
         works = any(self._state(provider) == "up" for provider in self._providers)
         tried = self._catalog.ready and (self._mcp is None or self._mcp.settled)
         ready = tried and (works or not self._providers)
+        if self._limits is not None and (trouble := await self._limits.trouble()) is not None:
+            # told, but no less ready: not everything is limited, and replicas that share a store are no better off
+            parts["server.rate_limits"] = trouble
         if LEAVING in scope.get("state", ()):
             ready, parts["server"] = False, "shutting down"
         await show(scope, send, JSON, encode({"ready": ready, "parts": parts}), 200 if ready else 503)

@@ -134,7 +134,7 @@ class Mcp:
                     await one.settled.wait()
 
     def leave(self) -> None:
-        """End the streams that only wait for news; what else is under way goes on."""
+        """End the streams that only wait for news, those still to come too; what else is under way goes on."""
         self.pool.signal.end()
 
     async def close(self) -> None:
@@ -204,18 +204,11 @@ class Mcp:
     ) -> None:
         """Serve a stream of news. In a session we tell of changed lists on it; elsewhere the client asks for that itself."""
         asked = scope["method"] != "GET"
-        stream = News(receive, send, lambda: self._leaves(scope), ends=asked)
+        stream = News(receive, send, self.pool.signal.over, ends=asked)
         changes = mounted.service.changes(Client(scope[front.CALLER]))
         async with contextlib.nullcontext() if asked else stream.telling(changes):
             await manager.asgi_app(scope, stream.receive, cast("Any", stream.send))
         await stream.end()
-
-    def _leaves(self, scope: Scope) -> bool:
-        """Tell whether the gateway is about to stop, or this one to be replaced."""
-        client = connection.of(scope)
-        if client is not None and connection.LEAVING in client.app_state:
-            self.leave()
-        return self.pool.signal.over
 
     def _mount(self, service: Service) -> _Mounted:
         server = front.build(service)

@@ -2,20 +2,17 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 
 from nexus.mcp.changes import Changes, notice
 from nexus.mcp.link import notification
 from nexus.server.asgi import Message, Receive, Send
 
-_LOOK = 0.5
-"""Seconds after which an open stream notices that the gateway stops."""
-
 
 class News:
     """One such answer."""
 
-    def __init__(self, receive: Receive, send: Send, leaving: Callable[[], bool], *, ends: bool) -> None:
+    def __init__(self, receive: Receive, send: Send, leaving: asyncio.Event, *, ends: bool) -> None:
         self._receive = receive
         self._send = send
         self._leaving = leaving
@@ -26,13 +23,16 @@ class News:
 
     async def receive(self) -> Message:
         """Wait for the client to leave; where the gateway does so first, it is the same to the SDK."""
+        if self._ends:
+            return await self._receive()
         waiting = asyncio.ensure_future(self._receive())
+        leaving = asyncio.create_task(self._leaving.wait())
         try:
-            while not waiting.done() and not self._leaving():
-                await asyncio.wait((waiting,), timeout=_LOOK)
-            return await waiting if waiting.done() or self._ends else {"type": "http.disconnect"}
+            await asyncio.wait((waiting, leaving), return_when=asyncio.FIRST_COMPLETED)
+            return await waiting if waiting.done() else {"type": "http.disconnect"}
         finally:
             waiting.cancel()
+            leaving.cancel()
 
     async def send(self, message: Message) -> None:
         """Pass on what the SDK sends."""

@@ -102,6 +102,8 @@ async def _live(plan: Plan, current: Current, listeners: list[Listener], told: "
     server = current.gateway.config.server
     seconds, delay = server.shutdown_timeout, server.shutdown_delay
     main, *others = listeners
+    if current.gateway.mcp is not None:
+        current.gateway.mcp.leave()
     cut = await main.drain(seconds, told.hurry, delay if status == 0 else 0.0)
     for other in others:  # health and metrics can be read for as long as there are requests
         await other.drain(1.0, told.hurry)
@@ -152,19 +154,20 @@ async def _reload_when_told(plan: Plan, current: Current, told: "_Told") -> None
 
 
 async def watch(file: Path, changed: asyncio.Event) -> None:
-    """Set `changed` with every change of a file, and once at first: it may have changed between being read and being watched."""
-    # the folder, not the file: editors and config maps replace files instead of writing them
+    """Set `changed` with every change of a file, and once at first: it may have changed since it was read."""
     watched = watchfiles.awatch(  # pyright: ignore[reportUnknownMemberType]  # its stop event may be trio's
-        file.resolve().parent,
-        recursive=False,
-        yield_on_timeout=True,
-        rust_timeout=1_000,
+        *_folders(file), recursive=False, yield_on_timeout=True, rust_timeout=1_000
     )
     unsure = True
     async for found in watched:
         if unsure or any(Path(path).name in (file.name, "..data") for _, path in found):
             changed.set()
         unsure = False
+
+
+def _folders(file: Path) -> set[Path]:
+    """Name what to watch: not the file, as editors replace it; of a link, as config maps are, both ends."""
+    return {file.absolute().parent, file.resolve().parent}
 
 
 async def _reload(plan: Plan, current: Current) -> None:

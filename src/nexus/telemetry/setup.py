@@ -47,6 +47,8 @@ class Telemetry:
         self._delay = process.LoopDelay()
         self._started = False
         self._consumes = False
+        self._unsent: dict[Signal, ModuleNotFoundError] = {}
+        """Signals that a package is missing for."""
         if config is not None:
             self._read(config)
         if (lines := access.wanted()) is not None:
@@ -123,6 +125,12 @@ class Telemetry:
         self._send_metrics(config)
         self._send_spans(config, config.tracing)
         self._send_lines(config)
+        if self._unsent:
+            log.error(
+                "%s are not sent: a package more is needed: pip install 'nexus-ai-gateway[otel]' (%s)",
+                ", ".join(self._unsent),
+                next(iter(self._unsent.values())),
+            )
 
     def _dropped(self) -> Iterable[tuple[Key, int]]:
         yield ("records",), self.pipeline.dropped
@@ -186,11 +194,7 @@ class Telemetry:
 
             return Collector(signal, config, self.resource, limit), config
         except ModuleNotFoundError as error:
-            log.error(
-                "%s are not sent: a package more is needed: pip install 'nexus-ai-gateway[otel]' (%s)",
-                signal,
-                error,
-            )
+            self._unsent[signal] = error
         except (OSError, ValueError) as error:
             log.error("%s are not sent: %s", signal, error)
         return None

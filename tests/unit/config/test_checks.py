@@ -9,6 +9,7 @@ from nexus.config import load, loads
 from nexus.errors import ConfigError, Problem
 
 ECHO = 'llm.providers.e.type = "echo"\n'
+KEYED = '[llm.providers.{}]\ntype = "openai"\napi_key = "k"\n'
 IDENTIFIED = """
 [server.client_identification]
 enabled = true
@@ -168,8 +169,38 @@ def test_header_rules_of_bedrock_are_refused_not_dropped(place: str) -> None:
     ],
 )
 def test_a_header_rule_without_effect_is_told(place: str, rule: str, name: str) -> None:
-    (warning,) = warnings(f'[llm.providers.a]\ntype = "openai"\n{place}headers = [{{ {rule} }}]')
+    (warning,) = warnings(f"{KEYED.format('a')}{place}headers = [{{ {rule} }}]")
     assert f"llm.providers.a.{place}headers[0]: {name} is never forwarded" in warning
+
+
+@pytest.mark.parametrize(
+    ("table", "variable"),
+    [
+        ('type = "openai"', "OPENAI_API_KEY"),
+        ('type = "openai", base_url = "https://api.openai.com/v1/"', "OPENAI_API_KEY"),
+        ('type = "anthropic"', "ANTHROPIC_API_KEY"),
+        ('type = "google", base_url = "http://127.0.0.1:1/v1beta"', "GEMINI_API_KEY"),
+    ],
+)
+def test_a_provider_that_can_answer_nobody_is_told(table: str, variable: str) -> None:
+    assert warnings(f"llm.providers.a = {{ {table} }}") == (
+        "line 1: llm.providers.a.api_key: there is no key, so every request to this provider is refused;"
+        f' write api_key = "{{{{ env.{variable} }}}}", or let clients bring theirs with forward_token = true',
+    )
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        'type = "openai", api_key = "k"',
+        'type = "anthropic", forward_token = true',
+        'type = "openai", base_url = "http://localhost:11434/v1"',
+        'type = "bedrock"',
+        'type = "local"',
+    ],
+)
+def test_a_provider_that_needs_no_key_of_ours_is_not_told(table: str) -> None:
+    assert warnings(f"llm.providers.a = {{ {table} }}") == ()
 
 
 def test_a_route_cannot_hide_an_opened_provider() -> None:
@@ -214,7 +245,7 @@ def test_a_group_needs_values() -> None:
 
 def grouped(place: str, group: str) -> str:
     groups = f"groups.{group} = {LIMIT} }}"
-    return f'[llm.providers.p]\ntype = "openai"\n{place}rate_limits.per_user = {LIMIT}, {groups} }}\n'
+    return f"{KEYED.format('p')}{place}rate_limits.per_user = {LIMIT}, {groups} }}\n"
 
 
 def test_group_limits_need_a_group() -> None:
@@ -238,7 +269,8 @@ def test_the_limit_a_group_falls_back_to_is_told() -> None:
         IDENTIFIED
         + grouped("", "free")
         + f"models.own.rate_limits.per_user = {LIMIT} }}\n[llm.providers.p.models.bare]\n"
-        + '[llm.providers.q]\ntype = "openai"\n[llm.providers.q.models.x]\n'
+        + KEYED.format("q")
+        + "[llm.providers.q.models.x]\n"
     )
     assert [warning.split(": ", 2)[2] for warning in warnings(text)] == [
         "Group 'free' for model 'p/own' will use model default rate limit",
@@ -253,9 +285,7 @@ def test_the_limit_a_group_falls_back_to_is_told() -> None:
 
 
 def test_nothing_is_told_about_groups_without_group_limits() -> None:
-    assert (
-        warnings(IDENTIFIED + f'[llm.providers.p]\ntype = "openai"\nrate_limits.per_user = {LIMIT} }}') == ()
-    )
+    assert warnings(f"{IDENTIFIED}{KEYED.format('p')}rate_limits.per_user = {LIMIT} }}") == ()
 
 
 SERVER = '[mcp.servers.s]\ncmd = ["x"]\n'

@@ -143,6 +143,7 @@ allow = []
 HEADERS = """
 [llm.providers.openai]
 type = "openai"
+api_key = "{{ env.OPENAI_API_KEY }}"
 [[llm.providers.openai.headers]]
 rule = "forward"
 name = "X-Trace-ID"
@@ -165,6 +166,7 @@ value = "premium"
 TELEMETRY = """
 [llm.providers.openai]
 type = "openai"
+api_key = "{{ env.OPENAI_API_KEY }}"
 [telemetry]
 service_name = "nexus-production"
 [telemetry.resource_attributes]

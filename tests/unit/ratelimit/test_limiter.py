@@ -49,6 +49,10 @@ class Recording(MemoryStore):
         self.asked.append(charges)
         return await super().charge(charges)
 
+    async def check(self) -> None:
+        if self.away:
+            raise StoreFailed("away: redis.internal:6379")
+
     async def used(self, charge: Charge) -> int:
         return (await super().charge([Charge(charge.key, charge.window, charge.limit, 0)])).used[0]
 
@@ -90,6 +94,30 @@ async def settled(made: Limiter) -> None:
 
 
 ONE = {"limit": 2, "interval": "10s"}
+UNCOUNTED = "limits cannot be counted, so requests are refused"
+
+
+@pytest.mark.parametrize(
+    ("on_error", "requests", "tokens", "trouble"),
+    [
+        (None, True, False, UNCOUNTED),
+        (None, False, True, None),
+        (None, True, True, UNCOUNTED),
+        ("deny", True, False, UNCOUNTED),
+        ("deny", False, True, UNCOUNTED),
+        ("deny", False, False, None),
+        ("allow", True, True, None),
+    ],
+)
+async def test_a_store_that_is_away_is_trouble_where_requests_are_then_refused(
+    on_error: OnError | None, requests: bool, tokens: bool, trouble: str | None
+) -> None:
+    store = Recording()
+    providers = {"p": provider(rate_limits=per_user(1))} if tokens else {}
+    made = limiter(store, limits(**{"global": ONE}) if requests else None, providers, on_error=on_error)
+    assert await made.trouble() is None
+    store.away = True
+    assert await made.trouble() == trouble
 
 
 async def test_nothing_configured_asks_nobody() -> None:

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from nexus.config.llm import BedrockConfig, ProviderConfig
-from nexus.errors import Headers, NexusError, UpstreamError, UpstreamGarbage
+from nexus.errors import Headers, NexusError, UpstreamBroken, UpstreamError, UpstreamGarbage
 from nexus.http.client import Failed, header_block
 from nexus.http.connect import Origin
 from nexus.llm.canonical import Loss, Model
@@ -103,9 +103,11 @@ class Bedrock:
         keyring = _keyring(identity, session)
         signer = aws.Signer("bedrock", region)
         runtime = config.base_url or aws.endpoint("bedrock-runtime", region)
-        self._runtime = _Service(runtime, config, keyring, signer)
+        self._runtime = _Service(self.name, runtime, config, keyring, signer)
         control = config.base_url or aws.endpoint("bedrock", region)
-        self._control = self._runtime if control == runtime else _Service(control, config, keyring, signer)
+        self._control = self._runtime
+        if control != runtime:
+            self._control = _Service(self.name, control, config, keyring, signer)
 
     async def models(self) -> Sequence[Model]:
         """Ask for profiles and models; of two with one name the first counts, and some of the lists may fail."""
@@ -181,10 +183,10 @@ class _Service:
     """One of the addresses of Bedrock, and what signs requests to it."""
 
     def __init__(
-        self, base_url: str, config: BedrockConfig, keyring: aws.Keyring | str, signer: aws.Signer
+        self, name: str, base_url: str, config: BedrockConfig, keyring: aws.Keyring | str, signer: aws.Signer
     ) -> None:
         # parameters of a URL mean nothing to Bedrock, and would have to be signed
-        self.api = Api(LABEL, base_url, config.model_copy(update={"query": {}}))
+        self.api = Api(LABEL, base_url, config.model_copy(update={"query": {}}), name)
         self._prefix = urlsplit(base_url).path.rstrip("/")
         self._host = Origin.of(base_url).host_header
         self._keyring = keyring
@@ -218,7 +220,7 @@ class _Service:
         try:
             body = await answer.read(_MAX_LIST)
         except Failed as error:
-            raise self.api.failure(error) from error
+            raise UpstreamBroken(LABEL, str(error)) from error
         if answer.status != 200:
             raise UpstreamError(answer.status, (), body, answer.header(b"content-type") or b"")
         return body

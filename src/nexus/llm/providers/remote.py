@@ -23,7 +23,7 @@ class Remote(Plain):
     ) -> None:
         """`label` names it in messages; with `optional`, it may do without a key."""
         self.name = name
-        self._api = Api(label, base_url, config)
+        self._api = Api(label, base_url, config, name)
         self._keys = Keys(config, scheme(config), header_block(OUR_HEADERS), optional=optional)
         self.discovers = self._keys.own is not None
 
