@@ -103,7 +103,8 @@ async def gateway(
     made = Gateway(config.loads(toml, environ or {}).config, telemetry=telemetry)
     current = Current(made)
     bound = bind("127.0.0.1", 0)
-    listener = Listener(bound, current, None, made.config.server.max_header_size)
+    server = made.config.server
+    listener = Listener(bound, current, None, server.max_header_size, server.max_connections or 1_000)
     await listener.start()
     starting = asyncio.create_task(made.start())
     if wait:

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from gateway import Running, gateway, provider
+from gateway import Running, gateway, provider, read_answer
 from nexus.llm import reply
 from upstreams.misbehaving import CHUNKED, Script, Wire, answer, chunk, serving
 from upstreams.scripted import Asked, Told, upstream
@@ -93,6 +93,31 @@ async def test_heads_on_a_kept_connection_have_the_same_bound() -> None:
         writer.write(b"GET /health HTTP/1.1\r\nhost: x\r\nx: " + b"a" * 70_000 + b"\r\n\r\n")
         assert (await reader.readline()).startswith(b"HTTP/1.1 431")
         writer.transport.abort()
+
+
+async def test_a_connection_too_many_is_told_so_and_hurts_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    ask = b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n"
+    async with upstream() as up, gateway("server.max_connections = 2\n" + provider(up.url)) as nexus:
+        there = [await asyncio.open_connection("127.0.0.1", nexus.port) for _ in range(2)]
+        for reader, writer in there:
+            writer.write(ask)
+            assert b"healthy" in await reader.readuntil(b"}")
+        for _ in range(2):
+            reader, writer = await asyncio.open_connection("127.0.0.1", nexus.port)
+            refused = await read_answer(reader)
+            assert (refused.status, refused.headers["connection"], refused.whole) == (503, "close", True)
+            assert b"the limit is 2" in refused.body
+            writer.close()
+        for reader, writer in there:
+            writer.write(ask)
+            assert b"healthy" in await reader.readuntil(b"}")
+            writer.close()
+        async with asyncio.timeout(10):  # until it has noticed
+            while (await nexus.ask("GET", "/health")).status != 200:
+                pass
+    assert [one for one in caplog.messages if "server.max_connections" in one] == [
+        "new connections are refused: there are 2, as many as server.max_connections allows"
+    ]
 
 
 async def test_a_stream_that_ends_within_a_long_event_holds_nobody_up() -> None:

@@ -184,6 +184,8 @@ class ServerConfig(Section):
     """Largest request body taken, in bytes."""
     max_header_size: Positive = 65_536
     """Largest request head taken, in bytes."""
+    max_connections: Positive | None = None
+    """Connections of clients at one time, of each process; half of the files it may have open if unset."""
     shutdown_timeout: Duration = 30.0
     """How long requests in flight may go on after a stop was asked for."""
     shutdown_delay: Duration = 0.0

@@ -19,6 +19,10 @@ LEAVING = "nexus.leaving"
 """In the state of an application that is about to shut down, so that each request is the last of its connection: seconds that
 an idle connection, whose client has not been told, is kept."""
 
+_TOO_MANY = (
+    b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nconnection: close\r\nretry-after: 1\r\n"
+    b"content-length: %d\r\n\r\n%s"
+)
 _TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\nconnection: close\r\n"
     b"content-length: %d\r\n\r\n%s"
@@ -141,6 +145,23 @@ class Connection(HttpToolsProtocol):
         )
         self.transport.write(_TOO_LARGE % (len(body), body))
         self.transport.close()
+
+
+class Surplus(asyncio.Protocol):
+    """A connection too many: told so and closed, whatever it would have asked."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Answer at once."""
+        assert isinstance(transport, asyncio.Transport)
+        body = (
+            b'{"error":{"message":"There are too many connections, the limit is %d; try again in a moment",'
+            b'"type":"api_error","code":503}}' % self._limit
+        )
+        transport.write(_TOO_MANY % (len(body), body))
+        transport.close()
 
 
 class Cork:

@@ -3,23 +3,29 @@
 import asyncio
 import contextlib
 import ctypes
+import logging
 import socket
 import ssl
 import struct
 import sys
+import time
 from email.utils import formatdate
 
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from nexus.server.asgi import App
-from nexus.server.connection import LAST_HEAD_TIMEOUT, LEAVING, Connection
+from nexus.server.connection import LAST_HEAD_TIMEOUT, LEAVING, Connection, Surplus
+
+log = logging.getLogger(__name__)
 
 KEEP_ALIVE = 75
 """Seconds an idle client connection is kept."""
 _BACKLOG = 2048
 _PAUSE = 0.02
 _SO_ATTACH_FILTER = 26
+_SILENCE = 60.0
+"""Seconds between two lines of there being too many connections."""
 
 
 def bind(address: str, port: int, *, share: bool = False) -> socket.socket:
@@ -67,8 +73,17 @@ def _deafen(listening: socket.socket) -> None:
 class Listener:
     """Serve an ASGI application on a bound socket."""
 
-    def __init__(self, bound: socket.socket, app: App, tls: ssl.SSLContext | None, max_head: int) -> None:
+    def __init__(
+        self,
+        bound: socket.socket,
+        app: App,
+        tls: ssl.SSLContext | None,
+        max_head: int,
+        max_connections: int = sys.maxsize,
+    ) -> None:
         self._socket = bound
+        self._max_connections = max_connections
+        self._told_full = -_SILENCE
         self._tls = tls
         self._state = ServerState()
         self._shared = dict[str, float]()
@@ -123,8 +138,16 @@ class Listener:
             await asyncio.sleep(_PAUSE)
         return await self._cut()
 
-    def _connection(self) -> Connection:
-        return self._protocol(self._config, self._state, self._shared)
+    def _connection(self) -> Connection | Surplus:
+        if len(self._state.connections) < self._max_connections:
+            return self._protocol(self._config, self._state, self._shared)
+        if (now := time.monotonic()) - self._told_full >= _SILENCE:
+            self._told_full = now
+            log.warning(
+                "new connections are refused: there are %d, as many as server.max_connections allows",
+                self._max_connections,
+            )
+        return Surplus(self._max_connections)
 
     @property
     def _open(self) -> tuple[Connection, ...]:

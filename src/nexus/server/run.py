@@ -20,6 +20,7 @@ from nexus.errors import ConfigError
 from nexus.llm.catalog import DiscoveryFailed
 from nexus.llm.providers.base import ProviderFailed
 from nexus.ratelimit import StoreFailed
+from nexus.server import descriptors
 from nexus.server.app import Current, Gateway, scrapes, served
 from nexus.server.health import Health
 from nexus.server.listener import Listener, bind
@@ -58,18 +59,18 @@ async def _serve(plan: Plan) -> int:
     config = plan.loaded.config
     try:
         tls = _tls(config)
+        files = descriptors.claim()
+        limits = config.server.max_header_size, config.server.max_connections or files // 2
         gateway = Gateway(config)
         current = Current(gateway)
-        listeners = [
-            Listener(_bound(plan.address, share=plan.share), current, tls, config.server.max_header_size)
-        ]
+        listeners = [Listener(_bound(plan.address, share=plan.share), current, tls, *limits)]
         if config.server.health.enabled and config.server.health.listen is not None:
             bound = _bound(config.server.health.listen, share=plan.share)
             app = router({config.server.health.path: Health()})
-            listeners.append(Listener(bound, app, tls, config.server.max_header_size))
+            listeners.append(Listener(bound, app, tls, *limits))
         if (scraped := scrapes(config)) is not None and (place := _scraped_at(scraped, plan)) is not None:
             app = router({scraped.path: Exposition(gateway.telemetry)})
-            listeners.append(Listener(_bound(place, share=False), app, tls, config.server.max_header_size))
+            listeners.append(Listener(_bound(place, share=False), app, tls, *limits))
     except (OSError, ValueError) as error:
         log.error("Server failed to start: %s", error)
         return 1
@@ -203,7 +204,7 @@ async def _reload(plan: Plan, current: Current) -> None:
 
 
 def _warn_of_fixed(old: Config, new: Config) -> None:
-    fixed = ("listen_address", "tls", "workers", "max_header_size")
+    fixed = ("listen_address", "tls", "workers", "max_header_size", "max_connections")
     changed = [name for name in fixed if getattr(old.server, name) != getattr(new.server, name)]
     if old.server.health.listen != new.server.health.listen:
         changed.append("health.listen")
