@@ -8,9 +8,10 @@ import msgspec
 import pytest
 
 from gateway import Answer, Running, gateway
-from integration.telemetry_gateway import until
+from integration.telemetry_gateway import CHAT, otlp, until
 from nexus.telemetry.records import RequestRecord, Tokens, UsageRecord
 from nexus.telemetry.setup import Telemetry
+from upstreams.otlp import by_grpc
 from upstreams.scripted import Told, upstream
 
 OPENAI = b'{"model":"gpt-4o-2024","choices":[{"finish_reason":"stop"}],"usage":{"prompt_tokens":7,"completion_tokens":2}}'
@@ -65,6 +66,8 @@ def asks(model: str, **more: object) -> bytes:
     return msgspec.json.encode({"model": model, "messages": [], "max_tokens": 9, **more})
 
 
+PASSED = "/passthrough/up/chat/completions"
+PARENT = {"traceparent": "00-" + "1" * 32 + "-" + "2" * 16 + "-01", "tracestate": "a=b"}
 GOOGLE = "/passthrough/up/models/gemini:"
 ANTHROPIC = "/proxy/anthropic/v1/messages"
 CHATS = [
@@ -197,3 +200,83 @@ async def test_answers_too_large_to_be_kept_pass_all_the_same() -> None:
     assert answer.body == large
     assert isinstance(record.work, UsageRecord)
     assert (record.work.tokens, record.work.error) == (None, None)
+
+
+async def test_clients_that_take_compressed_answers_are_recorded_with_their_tokens() -> None:
+    async with upstream(lambda _: Told(pieces=(OPENAI,))) as up:
+        telemetry = Telemetry(None)
+        telemetry.subscribe(lambda _: None)
+        async with gateway(opened("openai", up.url), telemetry=telemetry) as nexus:
+            await nexus.ask("POST", PASSED, asks("m"), accept_encoding="gzip, deflate, br, zstd")
+            assert up.last.headers["accept-encoding"] == "identity"
+
+
+@pytest.mark.parametrize("path", [PASSED, "/proxy/anthropic/v1/messages"])
+async def test_who_is_behind_is_told_of_no_trace(path: str) -> None:
+    async with upstream(lambda _: Told(pieces=(OPENAI,))) as up, gateway(opened("openai", up.url)) as nexus:
+        await nexus.ask("POST", path, asks("m"), **PARENT)
+        assert not {"traceparent", "tracestate"} & up.last.headers.keys()
+
+
+async def test_who_is_behind_is_told_of_the_trace_where_that_is_configured() -> None:
+    with by_grpc() as receiver:
+        more = otlp(receiver, "[telemetry.tracing.propagation]\nupstream = true")
+        async with (
+            upstream(lambda _: Told(pieces=(OPENAI,))) as up,
+            gateway(opened("openai", up.url) + more) as nexus,
+        ):
+            await nexus.ask("POST", PASSED, asks("m"), **PARENT)
+            await until(lambda: len(receiver.spans) == 2, receiver)
+            call = next(one for one in receiver.spans if one.name.startswith("llm:"))
+            assert up.last.headers["traceparent"] == f"00-{'1' * 32}-{call.span_id}-01"
+
+
+@pytest.mark.parametrize(
+    ("path", "error"),
+    [
+        (PASSED, b'data: {"error":{"message":"overloaded","type":"server_error"}}\n\n'),
+        (CHAT, b'data: {"error":{"message":"overloaded","type":"server_error"}}\n\n'),
+        (
+            "/passthrough/up/responses",
+            b'data: {"type":"response.failed","response":{"status":"failed","error":{"code":"x"}}}\n\n',
+        ),
+    ],
+)
+async def test_a_stream_that_tells_of_an_error_has_failed(path: str, error: bytes) -> None:
+    async with recording("openai", events(error)) as (nexus, records):
+        await nexus.ask("POST", path, asks("up/gpt-4o", stream=True))
+        await until(lambda: records)
+    assert isinstance(records[0].work, UsageRecord)
+    assert records[0].work.error == "provider_api_error"
+
+
+@pytest.mark.parametrize(
+    ("type", "path", "asked"),
+    [
+        ("openai", "chat/completion%73", "m"),
+        ("openai", "chat/completions/", "m"),
+        ("google", "models/m%3AgenerateContent", "m"),
+        ("google", "models/gemini%2d1:generateContent", "gemini-1"),
+    ],
+)
+async def test_no_spelling_of_a_path_escapes_its_record(type: str, path: str, asked: str) -> None:
+    _, record = await recorded(type, f"/passthrough/up/{path}", asks("m"), Told())
+    assert isinstance(record.work, UsageRecord)
+    assert record.work.asked == asked
+
+
+@pytest.mark.parametrize("stream", [1, "true"])
+async def test_a_flag_of_another_kind_hides_no_model(stream: object) -> None:
+    _, record = await recorded("openai", PASSED, asks("m", stream=stream), Told())
+    assert isinstance(record.work, UsageRecord)
+    assert record.work.asked == "m"
+
+
+async def test_the_model_of_a_form_is_recorded() -> None:
+    form = b'--x\r\ncontent-disposition: form-data; name="model"\r\n\r\nwhisper-1\r\n--x--\r\n'
+    async with recording("openai", Told()) as (nexus, records):
+        kind = "multipart/form-data; boundary=x"
+        await nexus.ask("POST", "/passthrough/up/audio/transcriptions", form, kind)
+        await until(lambda: records)
+    assert isinstance(records[0].work, UsageRecord)
+    assert records[0].work.asked == "whisper-1"

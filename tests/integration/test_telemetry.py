@@ -11,12 +11,14 @@ import msgspec
 import pytest
 
 from gateway import Running, gateway, process, provider
+from integration.mcp_gateway import stdio
 from integration.telemetry_gateway import (
     ANTHROPIC,
     CHAT,
     IDENTIFIED,
     STREAM,
     WHO,
+    WHOLE,
     aggregating,
     ask_mcp,
     call,
@@ -26,6 +28,7 @@ from integration.telemetry_gateway import (
     until,
 )
 from nexus.server.app import Gateway
+from nexus.server.mcp import Mcp
 from nexus.telemetry.metrics import MODEL
 from nexus.telemetry.records import RequestRecord, Tokens, UsageRecord
 from nexus.telemetry.setup import Telemetry
@@ -374,3 +377,48 @@ def test_the_log_tells_a_path_that_leads_nowhere_in_one_line_and_without_its_key
         line = nexus.read_until("GET unknown 404")
     assert "path=/v2/[redacted]%0AERROR%20forged" in line
     assert "hunter2" not in line
+
+
+async def test_large_answers_are_not_kept_waiting() -> None:
+    large = WHOLE[:-1] + b',"pad":"' + b"x" * 1_000_000 + b'"}'
+    batches = list[int]()
+    telemetry = Telemetry(None)
+    telemetry.subscribe(lambda records: batches.append(len(records)))
+    async with (
+        upstream(lambda _: Told(pieces=(large,))) as up,
+        gateway(provider(up.url), telemetry=telemetry) as nexus,
+    ):
+        await asyncio.gather(*(chat(nexus) for _ in range(8)))
+    assert batches == [1] * 8
+
+
+async def test_a_fault_that_is_answered_500_is_recorded_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fails(*_: object) -> None:
+        raise ValueError("a fault of ours")
+
+    monkeypatch.setattr(Mcp, "_serve", fails)
+    records: list[RequestRecord] = []
+    telemetry = Telemetry(None)
+    telemetry.subscribe(records.extend)
+    async with gateway(stdio("math", "plain"), telemetry=telemetry) as nexus:
+        assert (await nexus.ask("POST", "/mcp", b"{}")).status == 500
+        await until(lambda: records)
+    assert records[0].status == 500
+
+
+async def test_what_machines_ask_again_and_again_has_no_line_wherever_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "nexus.toml"
+    file.write_text(
+        'server.health.path = "/alive"\n[telemetry.prometheus]\nenabled = true\npath = "/numbers"\n'
+        '[llm.providers.e]\ntype = "echo"\n'
+    )
+    with process("-c", str(file), "--log-style", "text") as nexus:
+        for path in ("/alive", "/ready", "/numbers", "/llm/v1/models"):
+            host, port = nexus.url.removeprefix("http://").split(":")
+            connection = http.client.HTTPConnection(host, int(port))
+            connection.request("GET", path)
+            assert connection.getresponse().status == 200
+            connection.close()
+        told = nexus.read_until("/llm/v1/models")
+    assert "GET" in told
+    assert not any(path in told for path in ("/alive 200", "/ready", "/numbers"))

@@ -15,10 +15,10 @@ import msgspec
 import pytest
 
 from gateway import Running, command, gateway, process, provider
-from integration.telemetry_gateway import CHAT, chat, says, telling, until
+from integration.telemetry_gateway import CHAT, WHOLE, chat, otlp, says, telling, until
 from nexus.telemetry import observation
 from upstreams.otlp import Receiver, Tls, by_grpc, by_http
-from upstreams.scripted import upstream
+from upstreams.scripted import Told, upstream
 
 Receive = Callable[..., contextlib.AbstractContextManager[Receiver]]
 SPOKEN = pytest.mark.parametrize(("receive", "spoken"), [(by_grpc, "grpc"), (by_http, "http")])
@@ -243,3 +243,25 @@ def test_several_workers_cannot_share_one_page_of_metrics(tmp_path: Path) -> Non
     done = command("-c", str(file), "--workers", "2", "--listen-address", "127.0.0.1:0")
     assert done.returncode == 1
     assert "telemetry.prometheus.listen" in done.stderr
+
+
+async def test_a_number_without_room_takes_no_batch_with_it() -> None:
+    with by_grpc() as receiver:
+        async with (
+            upstream(lambda _: Told(pieces=(WHOLE,))) as up,
+            gateway(provider(up.url) + otlp(receiver)) as nexus,
+        ):
+            await chat(nexus, max_tokens=2**63)
+            await chat(nexus)
+            await until(lambda: len(receiver.spans) == 4, receiver)
+
+
+async def test_a_count_without_room_ends_no_metrics() -> None:
+    told = WHOLE.replace(b'"prompt_tokens":100', b'"prompt_tokens":18446744073709551615')
+    with by_grpc() as receiver:
+        async with (
+            upstream(lambda _: Told(pieces=(told,))) as up,
+            gateway(provider(up.url) + otlp(receiver)) as nexus,
+        ):
+            await chat(nexus)
+            await until(lambda: "gen_ai.client.operation.duration" in receiver.metrics, receiver)

@@ -308,11 +308,14 @@ async def test_no_secret_and_no_word_of_a_conversation_is_in_any_signal(
             f'[telemetry.exporters.otlp.grpc]\nheaders.authorization = "Bearer {SECRETS["collector"]}"\n'
             + collectors
             + stdio("math", "plain")
+            + "[llm.proxy.anthropic]\nenabled = true\n"
         )
         async with (
             upstream(answers) as up,
             gateway(
-                provider(up.url).replace("test-key", SECRETS["provider"]) + IDENTIFIED + otlp(receiver, toml)
+                provider(up.url, "passthrough = true").replace("test-key", SECRETS["provider"])
+                + IDENTIFIED
+                + otlp(receiver, f'{toml}base_url = "{up.url.removesuffix("/v1")}"\n')
             ) as nexus,
         ):
             for chosen in (CHAT, ANTHROPIC):
@@ -328,6 +331,11 @@ async def test_no_secret_and_no_word_of_a_conversation_is_in_any_signal(
             for one in ("/llm/openai/v1/embeddings", "/llm/openai/v1/responses", f"{ANTHROPIC}/count_tokens"):
                 await nexus.ask("POST", one, msgspec.json.encode(asked), **headers)
             await nexus.ask("GET", f"/llm/openai/v1/models{path}", b"", **headers)
+            for one in ("/passthrough/up/chat/completions", "/proxy/anthropic/v1/messages"):
+                passed = {**asked, "model": SECRETS["model"], "max_tokens": 9, "stream": stream}
+                await nexus.ask("POST", one + path, msgspec.json.encode(passed), **headers)
+                await nexus.ask("POST", one, b'{"model": "%s"' % SECRETS["prompt"].encode(), **headers)
+            await nexus.ask("GET", f"/passthrough/up/{SECRETS['path']}?{SECRETS['client']}", b"", **headers)
             await ask_mcp(nexus, "prompts/get", {"name": "hello", "arguments": {"a": SECRETS["thought"]}})
             await ask_mcp(nexus, "prompts/get", {"name": SECRETS["client"]})
             await ask_mcp(nexus, "resources/read", {"uri": f"plain://{SECRETS['uri']}"})

@@ -23,6 +23,10 @@ _FIRST = 3
 _LAST = 6
 """Events looked at: those before and after say nothing of what is asked here."""
 
+_NULL = b"null"
+_MOST = 2**53
+"""More tokens than there are; what a provider counts is not always so."""
+
 Count = int | None
 
 
@@ -79,6 +83,7 @@ class _Told(msgspec.Struct):
     status: str | int | None = None
     message: "str | _Told | None" = None
     response: "str | _Told | None" = None
+    error: msgspec.Raw = msgspec.Raw(_NULL)
 
 
 _decode = msgspec.json.Decoder(_Told).decode
@@ -92,6 +97,8 @@ class Ends(msgspec.Struct, gc=False):
     tokens: Tokens | None = None
     finish: str | None = None
     """In the words of OpenAI chats."""
+    failed: bool = False
+    """Whether it tells of an error instead of an answer, or in the middle of one."""
 
 
 def of_whole(protocol: str, body: bytes) -> Ends:
@@ -103,7 +110,7 @@ def of_whole(protocol: str, body: bytes) -> Ends:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return Ends()
     tokens = _tokens(protocol, told.usage, None) if told.usage is not None else None
-    return Ends(told.model or "", tokens, _finish(protocol, told))
+    return Ends(told.model or "", tokens, _finish(protocol, told), bytes(told.error) != _NULL)
 
 
 def read(protocol: str, payloads: Iterable[bytes]) -> Ends:
@@ -148,6 +155,16 @@ def counted(usage: Usage | None) -> Tokens | None:
     return Tokens(usage.prompt, usage.output, usage.cache_read, written, usage.reasoning)
 
 
+def bounded(tokens: Tokens | None) -> Tokens | None:
+    """Bring counts that cannot be true to the nearest that could; sums over all calls are made of them."""
+    if tokens is None:
+        return None
+    counts = (tokens.input, tokens.output, tokens.cache_read, tokens.cache_write, tokens.reasoning)
+    if min(counts) >= 0 and max(counts) <= _MOST:
+        return tokens
+    return Tokens(*(min(max(count, 0), _MOST) for count in counts))
+
+
 def _note_google(found: Ends, payload: bytes) -> None:
     """Note what some chunks say. Clients do not speak this protocol but past the gateway, so its own readers will do."""
     decoded = gemini.decode(payload)
@@ -170,6 +187,7 @@ def _note(found: Ends, protocol: str, told: _Told) -> None:
     if told.usage is not None:
         found.tokens = _tokens(protocol, told.usage, found.tokens) or found.tokens
     found.finish = _finish(protocol, told) or found.finish
+    found.failed |= bytes(told.error) != _NULL
 
 
 def _tokens(protocol: str, usage: _Usage, before: Tokens | None) -> Tokens | None:

@@ -3,12 +3,13 @@
 import re
 from collections.abc import AsyncGenerator
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from nexus.errors import InvalidRequest, UpstreamError
 from nexus.http.client import Failed
 from nexus.http.frames import Cutter
 from nexus.llm import tap
-from nexus.llm.protocols import fields
+from nexus.llm.protocols import fields, form
 from nexus.llm.protocols.base import Body
 from nexus.llm.providers.api import Api
 from nexus.llm.providers.base import Answer
@@ -19,6 +20,7 @@ from nexus.telemetry import observation
 _MAX_WHOLE = 4 * 1024 * 1024
 """Bytes of an answer that are kept to be read."""
 _SURFACES = {"openai": OPENAI, "anthropic": ANTHROPIC}
+_NO = (b"", b"false", b"null", b"0")
 _GEMINI = re.compile(r"/(?:models|tunedModels)/([^/:]+):([A-Za-z]+)")
 _GEMINI_CHATS = ("generateContent", "streamGenerateContent")
 _GEMINI_ENDPOINTS = {
@@ -38,11 +40,12 @@ class _Asked(NamedTuple):
     split: fields.Fields | None = None
 
 
-def begin(kind: str, provider: str, path: str, body: bytes) -> tap.Tap:
+def begin(kind: str, provider: str, path: str, body: bytes, content_type: bytes = b"") -> tap.Tap:
     """Begin a call of a provider of some kind, for whoever looks at this request; `path` is below the base of its API."""
     if observation.current() is None:
         return tap.UNSEEN
-    asked = _gemini(path) if kind == "google" else _read(kind, path, body)
+    path = unquote(path).rstrip("/")  # as its provider will read it
+    asked = _gemini(path) if kind == "google" else _read(kind, path, body, content_type)
     if asked is None:
         return tap.UNSEEN
     call = tap.begin(asked.path, asked.protocol)
@@ -58,18 +61,18 @@ def _gemini(path: str) -> _Asked | None:
     return _Asked(endpoint, "google", found[1], found[2] == "streamGenerateContent")
 
 
-def _read(kind: str, path: str, body: bytes) -> _Asked | None:
+def _read(kind: str, path: str, body: bytes, content_type: bytes) -> _Asked | None:
     endpoint = _SURFACES[kind].find(path)
     if endpoint is None or endpoint.body is Body.NONE:
         return None
     asked = _Asked(endpoint.path, endpoint.protocol)
-    if endpoint.body is not Body.JSON:
-        return asked
     try:
+        if endpoint.body is not Body.JSON:
+            span = form.locate(body, content_type, "model")
+            return asked._replace(model=body[span[0] : span[1]].decode("utf-8", "replace")) if span else asked
         split = fields.split(body)
-        return asked._replace(
-            model=fields.text(split, "model"), stream=fields.flag(split, "stream"), split=split
-        )
+        asked = asked._replace(split=split, stream=bytes(split.get("stream", b"")) not in _NO)
+        return asked._replace(model=fields.text(split, "model"))
     except InvalidRequest:  # its provider's to refuse
         return asked
 
@@ -100,7 +103,7 @@ class _Watcher:
         kind = media_type(answer.header(b"content-type"))
         if answer.status >= 400:
             call.failed(UpstreamError(answer.status, (), b"", kind))
-        elif answer.header(b"content-encoding") is None:  # else it is nothing we could read
+        elif answer.header(b"content-encoding") in (None, b"identity"):  # else it is nothing we could read
             self._cutter = Cutter(_MAX_WHOLE) if kind == b"text/event-stream" else None
             self._parts = [] if kind == b"application/json" else None
 

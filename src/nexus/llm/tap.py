@@ -32,6 +32,9 @@ _LAST_PIECES = 6
 _MAX_CONTENT = 256 * 1024
 """Bytes of a conversation in a span, where the configuration wants them there at all."""
 _MAX_NAME = 256
+_LARGE = 64 * 1024
+"""Bytes that are not kept for longer than they must."""
+_MAX_REASON = 64
 _CHAT = "chat.completions"
 _OPERATIONS = {
     "/messages": _CHAT,
@@ -155,8 +158,12 @@ class Metered(Tap):
 
     def whole(self, body: bytes) -> None:
         self._whole = body
+        if len(body) > _LARGE:
+            self._seen.large = True
 
     def watch(self, events: bytes) -> None:
+        if len(events) > _LARGE:
+            self._seen.large = True
         if self._tail is None:
             self._head, self._tail = events, deque(maxlen=_LAST_PIECES)
         self._tail.append(events)
@@ -185,14 +192,15 @@ class Metered(Tap):
     def replied(self, reply: Reply) -> None:
         self._headers = reply.headers
         if not self._whole and self._tokens is None and isinstance(reply.body, bytes):
-            self._whole = reply.body  # in the client's protocol as well
+            self.whole(reply.body)  # in the client's protocol as well
 
     def failed(self, error: NexusError) -> None:
         self._error = error
 
     def finish(self, seen: Observation) -> UsageRecord:
         """Say what became of it."""
-        found, error = self._found(), self._failure(seen)
+        found = self._found()
+        error = self._failure(seen) or (failures.PROVIDER if found.failed else None)
         identity, gaps = seen.identity, self._gaps
         record = UsageRecord(
             seen.ended - self.began,
@@ -207,8 +215,8 @@ class Metered(Tap):
             self._stream,
             seen.answered,
             failures.as_told(self._error) if self._error is not None else None,
-            found.finish if error is None else None,
-            found.tokens,
+            redact_name(found.finish[:_MAX_REASON]) if found.finish is not None and error is None else None,
+            ends.bounded(found.tokens),
             self._first - self.began if self._first else None,
             Chunks(tuple(gaps), self._waited) if gaps is not None else None,
             self._dropped(),

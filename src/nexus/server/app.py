@@ -48,7 +48,7 @@ class Gateway:
         self, config: Config, memory: MemoryStore | None = None, telemetry: Telemetry | None = None
     ) -> None:
         self.config = config
-        self.telemetry = telemetry or Telemetry(config.telemetry)
+        self.telemetry = telemetry or Telemetry(config.telemetry, _probed(config))
         """What is told about this process; given on when a configuration is reloaded, and closed after the last of them."""
         self.memory = memory or MemoryStore()
         """What limits in memory have counted; given on when a configuration is reloaded."""
@@ -228,6 +228,12 @@ def scrapes(config: Config) -> PrometheusConfig | None:
     """Give how Prometheus scrapes this, if it does."""
     telemetry = config.telemetry
     return telemetry.prometheus if telemetry is not None and telemetry.prometheus.enabled else None
+
+
+def _probed(config: Config) -> frozenset[str]:
+    """Name the paths that machines ask again and again."""
+    scraped = scrapes(config)
+    return frozenset((READY, config.server.health.path, *((scraped.path,) if scraped is not None else ())))
 
 
 def _passages(config: Config) -> list[Proxy | Passthrough]:

@@ -27,7 +27,7 @@ from nexus.errors import (
 )
 from nexus.http.client import header_block
 from nexus.http.headers import CREDENTIALS, DENIED, Header, Rules, end_to_end, merge
-from nexus.llm import passing
+from nexus.llm import passing, tap
 from nexus.llm.protocols.base import Surface
 from nexus.llm.protocols.fields import encode
 from nexus.llm.providers import anthropic, google, openai
@@ -67,10 +67,15 @@ _VENDORS = {
 }
 _KEYS_IN_URLS = {"google": frozenset((b"access_token", b"key"))}
 _BODY_HEADERS = frozenset((b"content-length", b"content-type"))
-_NOT_FOR_ANTHROPIC = _BODY_HEADERS | {b"cookie", b"x-provider-api-key"}
+_TRACE = {b"traceparent", b"tracestate", b"x-amzn-trace-id", b"baggage"}
+"""Nobody behind us is told of a trace but as `tap.passed_on` does."""
+_NOT_FOR_ANTHROPIC = _BODY_HEADERS | _TRACE | {b"cookie", b"x-provider-api-key"}
+_COMPRESSED = frozenset((b"accept-encoding",))
+"""Not for calls of models: their answers come as they can be read for records."""
 _NOT_FOR_PROVIDERS = (
     _BODY_HEADERS
     | CREDENTIALS
+    | _TRACE
     | {
         b"forwarded",
         b"x-forwarded-for",
@@ -159,9 +164,12 @@ class Proxy:
             withheld, content_type = withheld | DENIED, _JSON
         else:
             body = await read_body(scope, receive, self._max_body)
-        call = Call("", scope["method"].encode(), path, body, content_type, scope["query_string"])
+        method, seen = scope["method"].encode(), UNSEEN
+        if method == b"POST":
+            seen = passing.begin("anthropic", "anthropic", path.removeprefix(_VERSION), body, content_type)
+        trace = tap.passed_on()
+        call = Call("", method, path, body, content_type, scope["query_string"], headers=trace)
         lines = merge(_OURS, end_to_end(scope["headers"], withheld))
-        seen = passing.begin("anthropic", "anthropic", path.removeprefix(_VERSION), body)
         return _Out(self._api, call, lines, _NOT_OF_THIS_ORIGIN, seen)
 
 
@@ -229,16 +237,19 @@ class _Opened:
         """Put the gateway's key where the client's was."""
         if scope["method"] not in _METHODS:
             raise MethodNotAllowed(", ".join(_METHODS))
-        lines = self._lines(scope["headers"])
         body = await read_body(scope, receive, max_body)
-        query = self._query(scope["query_string"])
-        call = Call("", scope["method"].encode(), path, body, _content_type(scope), query)
-        seen = passing.begin(self._kind, self._name, path, body) if scope["method"] == "POST" else UNSEEN
+        content_type, query = _content_type(scope), self._query(scope["query_string"])
+        method, withheld, seen = scope["method"].encode(), self._withheld, UNSEEN
+        if method == b"POST":
+            withheld = withheld | _COMPRESSED
+            seen = passing.begin(self._kind, self._name, path, body, content_type)
+        lines = self._lines(scope["headers"], withheld)
+        call = Call("", method, path, body, content_type, query, headers=tap.passed_on())
         return _Out(self.api, call, lines, _NOT_FOR_CLIENTS, seen)
 
-    def _lines(self, client: Sequence[Header]) -> bytes:
+    def _lines(self, client: Sequence[Header], withheld: Collection[bytes]) -> bytes:
         """Write the headers: what a rule sets wins, then the client's, then ours; the key is never the client's."""
-        headers = end_to_end(client, self._withheld)
+        headers = end_to_end(client, withheld)
         if self._rules is not None:
             headers = self._rules.apply(client, begun=headers)
         return merge(self._keys.lines(client), headers)

@@ -1,6 +1,6 @@
 """One line for each request that was answered, in the style of the log."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TextIO
 
 from nexus.telemetry.lines import Line
@@ -10,20 +10,18 @@ from nexus.telemetry.redact import redact_name
 
 Fields = dict[str, str | int | float]
 
-QUIET = frozenset(("/health", "/ready", "/metrics"))
-"""Routes asked again and again by machines: counted, not told."""
-
 
 class AccessLog:
-    """Writes the lines of many requests in one go."""
+    """Writes the lines of many requests in one go, but for those of `quiet` routes."""
 
-    def __init__(self, out: TextIO, look: Style) -> None:
+    def __init__(self, out: TextIO, look: Style, quiet: Collection[str]) -> None:
         self._out = out
+        self._quiet = quiet
         self._look = look
 
     def take(self, records: Sequence[RequestRecord]) -> None:
         """Write a line for each."""
-        lines = [self._line(record) for record in records if record.route not in QUIET]
+        lines = [self._line(record) for record in records if record.route not in self._quiet]
         if lines:
             self._out.write("".join(lines))
             self._out.flush()
@@ -35,10 +33,10 @@ class AccessLog:
         return f"{time} {shown_level('INFO', self._look)}  {text(record)}\n"
 
 
-def wanted() -> AccessLog | None:
+def wanted(quiet: Collection[str]) -> AccessLog | None:
     """Give the access log, if lines of its level are written at all."""
     handler = style()
-    return AccessLog(*handler) if handler is not None and ACCESS.isEnabledFor(20) else None
+    return AccessLog(*handler, quiet) if handler is not None and ACCESS.isEnabledFor(20) else None
 
 
 def text(record: RequestRecord) -> str:

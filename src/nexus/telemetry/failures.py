@@ -18,6 +18,7 @@ from nexus.errors import (
 DISCONNECTED = "client_disconnected"
 """The client had left before its answer was whole."""
 INTERNAL = "internal_error"
+PROVIDER = "provider_api_error"
 _STATUSES = {
     400: "invalid_request",
     401: "authentication_failed",

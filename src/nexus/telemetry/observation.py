@@ -71,6 +71,8 @@ class Observation:
     active = 0
     """The span that whatever begins now is part of."""
     spans: Sequence[Span] = ()
+    large = False
+    """Whether so much is kept for its record that this cannot wait."""
 
     def __init__(self, scope: dict[str, Any], wants: Wants, trace: Trace | None = None) -> None:
         self.scope = scope

@@ -147,7 +147,7 @@ def _spread(one: Histogram, key: Key | None, point: Spread, now: int) -> metrics
 def _number(one: Instrument, key: Key | None, value: Number, now: int) -> metrics.NumberDataPoint:
     written = metrics.NumberDataPoint(start_time_unix_nano=one.began, time_unix_nano=now)
     if isinstance(value, int):
-        written.as_int = value
+        written.as_int = _fit(value)
     else:
         written.as_double = value
     written.MergeFromString(_attributes(metrics.NumberDataPoint, one.named(key)))
@@ -180,8 +180,13 @@ def _pair(name: str, value: Value) -> KeyValue:
     if isinstance(value, bool):
         return KeyValue(key=name, value=AnyValue(bool_value=value))
     if isinstance(value, int):
-        return KeyValue(key=name, value=AnyValue(int_value=value))
+        return KeyValue(key=name, value=AnyValue(int_value=_fit(value)))
     return KeyValue(key=name, value=AnyValue(double_value=value))
+
+
+def _fit(value: int) -> int:
+    """Bound what OTLP has no room for; clients and providers name numbers, and one must not take a batch with it."""
+    return max(min(value, 2**63 - 1), -(2**63))
 
 
 def _clean(text: str) -> str:

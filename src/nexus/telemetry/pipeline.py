@@ -2,10 +2,9 @@
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
-from nexus.telemetry.observation import Observation, clock
+from nexus.telemetry.observation import Observation
 from nexus.telemetry.records import RequestRecord
 from nexus.telemetry.summary import summarize
 
@@ -14,25 +13,22 @@ log = logging.getLogger(__name__)
 Consumer = Callable[[Sequence[RequestRecord]], None]
 """Takes records in batches. It runs in the loop: it must not wait, and should be quick."""
 
-MAX_WAITING = 8192
+MAX_WAITING = 32
+"""Requests that are looked at together, as one by one costs twice as much; there are never more of them."""
 _DELAY = 0.02
-"""Seconds until a request is looked at, if not so many others are over before."""
-_AT_ONCE = 32
-"""Requests looked at before the loop may do something else: together, as one by one costs twice as much."""
-_AT_MOST = 0.001
-"""Seconds after which it may, however few they were: of a large answer the ends are not found at once."""
+"""Seconds until they are, if they do not become so many before."""
 
 
 class Pipeline:
-    """A bounded queue of requests that are over. What finds it full is counted and dropped."""
+    """The requests that are over and not told of. None is lost: whoever ends one too many tells of all of them."""
 
-    def __init__(self, limit: int = MAX_WAITING) -> None:
-        self._limit = limit
-        self._waiting: deque[Observation] = deque()
-        self._consumers: list[Consumer] = []
-        self._timer: asyncio.Handle | None = None
+    def __init__(self) -> None:
+        self._waiting = list[Observation]()
+        self._consumers = list[Consumer]()
+        self._failed = list[Consumer]()
+        self._timer: asyncio.TimerHandle | None = None
         self.dropped = 0
-        """Requests of which nobody was told."""
+        """Records that somebody should have taken, and failed to."""
 
     def subscribe(self, consumer: Consumer) -> None:
         """Give the records of all requests from now on to `consumer` as well."""
@@ -40,47 +36,37 @@ class Pipeline:
 
     def put(self, seen: Observation) -> None:
         """Take a request that is over; never waits."""
-        waiting = self._waiting
-        if len(waiting) >= self._limit:
-            self.dropped += 1
-            return
-        waiting.append(seen)
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(_DELAY, self._drain)
-        elif len(waiting) == _AT_ONCE:
-            self._timer.cancel()
-            self._timer = asyncio.get_running_loop().call_soon(self._drain)
+        self._waiting.append(seen)
+        if seen.large or len(self._waiting) >= MAX_WAITING:
+            self.flush()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_DELAY, self.flush)
 
     def flush(self) -> None:
         """Let everybody see what waits."""
-        while self._waiting:
-            self._give()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._waiting:
+            waiting, self._waiting = self._waiting, []
+            self._give(tuple(_records(waiting)))
 
-    def _drain(self) -> None:
-        self._give()
-        self._timer = asyncio.get_running_loop().call_soon(self._drain) if self._waiting else None
-
-    def _give(self) -> None:
-        records = tuple(self._records())
-        for consumer in tuple(self._consumers):
+    def _give(self, records: Sequence[RequestRecord]) -> None:
+        for consumer in self._consumers:
             try:
                 consumer(records)
-            except Exception:
-                log.exception(
-                    "telemetry failed on %d records; that consumer is left out from now on", len(records)
-                )
-                self._consumers.remove(consumer)
+            except Exception:  # it may be these records, or a disk that is full for now
+                self.dropped += len(records)
+                if consumer not in self._failed:
+                    self._failed.append(consumer)
+                    log.exception(
+                        "telemetry failed on %d records; this is told once of each taker", len(records)
+                    )
 
-    def _records(self) -> Iterator[RequestRecord]:
-        """Make the records of the requests whose turn it is."""
-        waiting, until = self._waiting, clock() + _AT_MOST
-        for _ in range(min(len(waiting), _AT_ONCE)):
-            try:
-                yield summarize(waiting.popleft())
-            except Exception:  # whatever is wrong with one, the others are told
-                log.exception("telemetry failed on a request")
-            if clock() > until:
-                return
+
+def _records(waiting: Sequence[Observation]) -> Iterator[RequestRecord]:
+    for seen in waiting:
+        try:
+            yield summarize(seen)
+        except Exception:  # whatever is wrong with one, the others are told
+            log.exception("telemetry failed on a request")

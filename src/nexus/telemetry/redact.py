@@ -2,7 +2,7 @@
 
 import re
 from functools import lru_cache
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 
 HIDDEN = "[redacted]"
 _SHORT = 256
@@ -25,8 +25,9 @@ _KEYS = (
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?:.|\n)*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
 )
 _NAMES = (
-    r"(?<![A-Za-z0-9])[\"']?(?:[\w-]*(?:api[_-]?key|access[_-]?key(?:[_-]?id)?|secret(?:[_-]?access[_-]?key)?|token|password"
-    r"|passwd|pwd|credentials?|signature|session[_-]?id)|key|sig|auth)[\"']?"
+    # from the begin of a word only: from each of its dashes it would take the square of its length
+    r"(?:(?<![\w-])[\"']?[\w-]*(?:api[_-]?key|access[_-]?key(?:[_-]?id)?|secret(?:[_-]?access[_-]?key)?|token|password"
+    r"|passwd|pwd|credentials?|signature|session[_-]?id)|(?<![A-Za-z0-9])[\"']?(?:key|sig|auth))[\"']?"
 )
 _HEADERS = r"(?<![A-Za-z0-9])[\"']?(?:proxy-)?(?:authorization|(?:set-)?cookie)[\"']?\s*[:=]\s*"
 _WORD = r"[^\s\"'&,;}\])]"
@@ -39,7 +40,7 @@ _NAMED = (
     rf"(?P<told>{_NAMES}\s*:\s*)(?:{_QUOTED}|(?={_WORD}*\d){_WORD}{{6,}})",
 )
 _SCHEME = r"(?P<scheme>(?<![A-Za-z0-9])(?:Bearer|Basic|Token)\s+)[A-Za-z0-9_\-.~+/=:]{8,}"
-_IN_URL = r"(?P<url>(?<![A-Za-z0-9])[a-z][a-z0-9+.-]*://)[^\s/@]+@"
+_IN_URL = r"(?P<url>(?<![A-Za-z0-9])[a-z][a-z0-9+.-]{0,30}://)[^\s/@]+@"
 
 _PATTERN = re.compile("|".join((*_NAMED, _SCHEME, _IN_URL, *_KEYS)), re.IGNORECASE)
 _PARAMETERS = frozenset((b"alt", b"beta", b"limit", b"after_id", b"before_id", b"order", b"stream"))
@@ -85,14 +86,21 @@ def redact_target(path: str, query: bytes) -> str:
         return shown
     parts = [part.partition(b"=") for part in query.split(b"&")]
     written = [
-        f"{quote(name)}={quote(value) if name in _PARAMETERS else HIDDEN}" if equals else quote(name)
+        f"{_name(name)}={_name(value) if name in _PARAMETERS else HIDDEN}" if equals else _name(name)
         for name, equals, value in parts
     ]
     return f"{shown}?{'&'.join(written)}"
 
 
+def _name(part: bytes) -> str:
+    """Write a part of a query, unless there is something to hide in what it stands for."""
+    text = unquote_to_bytes(part).decode("latin-1")
+    return quote(part) if redact(text) == text else HIDDEN
+
+
 def _shown(path: str) -> str:
-    return redact(quote(path, safe="/%:@!$&'()*+,;=~-._"))
+    """Write a path; what is escaped before a key must not look like a part of it."""
+    return quote(redact(path), safe="/%:@!$&'()*+,;=~-._[]")
 
 
 _again = lru_cache(2048)(_shown)

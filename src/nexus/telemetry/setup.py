@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nexus import __version__
@@ -31,7 +31,9 @@ _FLUSH = 5.0
 class Telemetry:
     """All telemetry of one process. Start and close it in the loop that serves."""
 
-    def __init__(self, config: TelemetryConfig | None) -> None:
+    def __init__(self, config: TelemetryConfig | None, quiet: Collection[str] = ()) -> None:
+        """`quiet` routes are asked again and again by machines: they are counted, and have no lines."""
+        self._quiet = quiet
         self.metrics = Metrics()
         self.pipeline = Pipeline()
         """Where records go; subscribe to see each call of a model that was made."""
@@ -51,7 +53,7 @@ class Telemetry:
         """Signals that a package is missing for."""
         if config is not None:
             self._read(config)
-        if (lines := access.wanted()) is not None:
+        if (lines := access.wanted(quiet)) is not None:
             self.subscribe(lines.take)
 
     @property
@@ -179,7 +181,7 @@ class Telemetry:
         if logs.ACCESS.isEnabledFor(logging.INFO):
             self.subscribe(
                 lambda records: outbox.put(
-                    [access.line(record) for record in records if record.route not in access.QUIET]
+                    [access.line(record) for record in records if record.route not in self._quiet]
                 )
             )
 

@@ -77,7 +77,7 @@ def test_what_a_client_names_is_redacted_everywhere() -> None:
 def test_lines_look_as_the_log_does() -> None:
     out = io.StringIO()
     logs.setup(Level.INFO, Style.JSON, out)
-    log = access.wanted()
+    log = access.wanted({"/health"})
     assert log is not None
     log.take([record(trace_id=1, span_id=2), record(route="/health"), record(None)])
     first, second = (msgspec.json.decode(line) for line in out.getvalue().splitlines())
@@ -108,7 +108,7 @@ def test_lines_look_as_the_log_does() -> None:
 @pytest.mark.parametrize("level", [Level.OFF, Level.ERROR, Level.WARN])
 def test_below_info_there_are_none(level: Level) -> None:
     logs.setup(level, Style.TEXT, io.StringIO())
-    assert access.wanted() is None
+    assert access.wanted(()) is None
 
 
 @pytest.mark.usefixtures("restored")

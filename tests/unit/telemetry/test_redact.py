@@ -10,6 +10,7 @@ TAIL = "Zx81-q_W3rTy0987654321abcdefGHIJ"
 PLAIN = "Zx81qW3rTy0987654321abcdefGHIJKL"
 
 # how each vendor's keys look; the random part is ours
+KEY = "sk-ant-api03-0123456789abcdefghij"
 KEYS = (
     f"sk-{PLAIN}",
     f"sk-proj-{TAIL}",
@@ -145,3 +146,20 @@ def test_of_a_query_only_the_names_are_shown() -> None:
 
 def test_a_path_is_written_so_that_it_stays_one_line() -> None:
     assert redact_target("/a b\nc/é", b"") == "/a%20b%0Ac/%C3%A9"
+
+
+@pytest.mark.parametrize("text", ["-", "_", "a-", "a."])
+def test_a_long_path_does_not_stop_the_loop(text: str) -> None:
+    began = time.perf_counter()
+    redact(text * 4000)
+    assert time.perf_counter() - began < 0.3
+
+
+@pytest.mark.parametrize("query", [KEY, f"key%3D{KEY}", f"beta={KEY}", f"{KEY}=1", KEY.replace("-", "%2D")])
+def test_no_key_is_in_a_query_that_is_told(query: str) -> None:
+    assert "0123456789" not in redact_target("/health", query.encode())
+
+
+@pytest.mark.parametrize("before", [" ", "é", '"', "{"])
+def test_no_key_is_in_a_path_that_is_told(before: str) -> None:
+    assert "0123456789" not in redact_target(f"/{before}{KEY}", b"")

@@ -24,6 +24,9 @@ def observe(app: App, telemetry: Telemetry) -> App:
 
         try:
             await app(scope, receive, watched)
+        except Exception:  # whoever serves us answers 500
+            seen.status = seen.status or 500
+            raise
         finally:
             telemetry.finish(seen)
 
