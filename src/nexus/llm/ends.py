@@ -6,6 +6,7 @@ test holds the counts to theirs.
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from typing import Annotated
 
 import msgspec
 
@@ -25,9 +26,9 @@ _LAST = 6
 
 _NULL = b"null"
 _MOST = 2**53
-"""More tokens than there are; what a provider counts is not always so."""
+"""More tokens than there are. What a provider counts may not be so, and sums over all calls are made of it."""
 
-Count = int | None
+Count = Annotated[int, msgspec.Meta(ge=0, le=_MOST)] | None
 
 
 class _In(msgspec.Struct, gc=False):
@@ -148,21 +149,12 @@ def word(stop: Stop) -> str:
 
 
 def counted(usage: Usage | None) -> Tokens | None:
-    """Give counts as records have them."""
+    """Give counts as records have them; None where they cannot be true."""
     if usage is None:
         return None
     written = usage.cache_write + usage.cache_write_1h
-    return Tokens(usage.prompt, usage.output, usage.cache_read, written, usage.reasoning)
-
-
-def bounded(tokens: Tokens | None) -> Tokens | None:
-    """Bring counts that cannot be true to the nearest that could; sums over all calls are made of them."""
-    if tokens is None:
-        return None
-    counts = (tokens.input, tokens.output, tokens.cache_read, tokens.cache_write, tokens.reasoning)
-    if min(counts) >= 0 and max(counts) <= _MOST:
-        return tokens
-    return Tokens(*(min(max(count, 0), _MOST) for count in counts))
+    counts = (usage.prompt, usage.output, usage.cache_read, written, usage.reasoning)
+    return Tokens(*counts) if min(counts) >= 0 and max(counts) <= _MOST else None
 
 
 def _note_google(found: Ends, payload: bytes) -> None:

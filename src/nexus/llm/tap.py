@@ -35,6 +35,7 @@ _MAX_NAME = 256
 _LARGE = 64 * 1024
 """Bytes that are not kept for longer than they must."""
 _MAX_REASON = 64
+_REASONS = frozenset(("stop", "length", "tool_calls", "content_filter", "function_call"))
 _CHAT = "chat.completions"
 _OPERATIONS = {
     "/messages": _CHAT,
@@ -215,8 +216,8 @@ class Metered(Tap):
             self._stream,
             seen.answered,
             failures.as_told(self._error) if self._error is not None else None,
-            redact_name(found.finish[:_MAX_REASON]) if found.finish is not None and error is None else None,
-            ends.bounded(found.tokens),
+            _reason(found.finish) if error is None else None,
+            found.tokens,
             self._first - self.began if self._first else None,
             Chunks(tuple(gaps), self._waited) if gaps is not None else None,
             self._dropped(),
@@ -276,6 +277,11 @@ class Metered(Tap):
         if self._written is None:
             return None
         return (self._whole or b"".join(self._written))[:_MAX_CONTENT].decode("utf-8", "replace")
+
+
+def _reason(said: str | None) -> str | None:
+    """Give why a model ended; in a provider's own words, no more of them than a label can hold."""
+    return said if said in _REASONS or said is None else redact_name(said[:_MAX_REASON])
 
 
 @cache

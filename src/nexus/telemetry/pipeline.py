@@ -13,10 +13,12 @@ log = logging.getLogger(__name__)
 Consumer = Callable[[Sequence[RequestRecord]], None]
 """Takes records in batches. It runs in the loop: it must not wait, and should be quick."""
 
-MAX_WAITING = 32
-"""Requests that are looked at together, as one by one costs twice as much; there are never more of them."""
+_ENOUGH = 32
+"""Requests that are looked at together, as soon as the loop has time: one by one costs twice as much."""
+_MOST = 64
+"""Requests that are looked at at once, by whoever ends the last of them; there are never more."""
 _DELAY = 0.02
-"""Seconds until they are, if they do not become so many before."""
+"""Seconds until fewer are looked at."""
 
 
 class Pipeline:
@@ -26,7 +28,7 @@ class Pipeline:
         self._waiting = list[Observation]()
         self._consumers = list[Consumer]()
         self._failed = list[Consumer]()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
         self.dropped = 0
         """Records that somebody should have taken, and failed to."""
 
@@ -37,10 +39,14 @@ class Pipeline:
     def put(self, seen: Observation) -> None:
         """Take a request that is over; never waits."""
         self._waiting.append(seen)
-        if seen.large or len(self._waiting) >= MAX_WAITING:
+        count = len(self._waiting)
+        if seen.large or count >= _MOST:
             self.flush()
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(_DELAY, self.flush)
+        elif count == _ENOUGH:
+            self._timer.cancel()
+            self._timer = asyncio.get_running_loop().call_soon(self.flush)
 
     def flush(self) -> None:
         """Let everybody see what waits."""
