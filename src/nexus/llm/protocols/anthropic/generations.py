@@ -47,3 +47,13 @@ def writes_schemas(model: str) -> bool:
     https://platform.claude.com/docs/en/build-with-claude/structured-outputs
     """
     return generation(model) >= (4, 5)
+
+
+def forces_calls(model: str) -> bool:
+    """Tell whether it can be made to call a tool; the newest of all families but Haiku refuse to be.
+
+    https://platform.claude.com/docs/en/models/opus-5-5/whats-new-opus-5-5#forced-tool-use-is-not-supported
+    """
+    if "haiku" in model:
+        return True
+    return generation(model) < ((5, 1) if "fable" in model or "mythos" in model else (5, 5))

@@ -28,7 +28,7 @@ def write_request(request: ChatRequest) -> tuple[dict[str, Json], list[Loss]]:
     body["messages"] = _write_messages(turns, request, losses)
     if tools := write_tools(request, losses):
         body["tools"] = tools
-        if (choice := write_choice(request)) is not None:
+        if (choice := write_choice(request, losses)) is not None:
             body["tool_choice"] = choice
     if schema_tool.is_needed(request):
         schema_tool.add(request, body, losses)

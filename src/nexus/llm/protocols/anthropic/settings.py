@@ -15,6 +15,7 @@ from nexus.llm.canonical import (
 )
 from nexus.llm.protocols.anthropic import generations
 from nexus.llm.protocols.anthropic.block_writer import is_signed
+from nexus.llm.protocols.anthropic.tools import is_forced
 from nexus.llm.protocols.node import object_of
 from nexus.llm.protocols.reasoning import budget_of, nearest
 
@@ -95,7 +96,7 @@ def _write_reasoning(request: ChatRequest, body: dict[str, Json], losses: list[L
     if not generations.thinks(request.model):
         losses.append(Loss(wanted.path or "reasoning", f"{request.model} does not think before it answers"))
         return 0
-    forced = request.tool_choice is not None and request.tool_choice.mode in ("required", "one")
+    forced = is_forced(request) and generations.forces_calls(request.model)
     if forced:
         losses.append(Loss(wanted.path or "reasoning", "it cannot think where it has to call a tool"))
     if generations.adapts(request.model):

@@ -16,6 +16,7 @@ from nexus.llm.canonical import (
     ToolChoice,
 )
 from nexus.llm.protocols import custom_tools
+from nexus.llm.protocols.anthropic import generations
 from nexus.llm.protocols.anthropic.block_reader import read_cache
 from nexus.llm.protocols.node import Node, object_of
 
@@ -85,15 +86,23 @@ def write_cache(cache: Cache) -> Json:
     return {"type": "ephemeral"} if cache.ttl is None else {"type": "ephemeral", "ttl": cache.ttl}
 
 
-def write_choice(request: ChatRequest) -> Json:
+def write_choice(request: ChatRequest, losses: list[Loss]) -> Json:
     """Write whether and what has to be called; None where there is nothing to say."""
     choice, parallel = request.tool_choice, request.parallel_tools
     if choice is None and parallel is None:
         return None
     written: dict[str, Json] = {"type": "auto"} if choice is None else _write_mode(choice, request)
+    if is_forced(request) and not generations.forces_calls(request.model) and request.protocol != "anthropic":
+        written = {"type": "auto"}
+        losses.append(Loss("tool_choice", f"{request.model} cannot be made to call"))
     if parallel is not None and written["type"] != "none":
         written["disable_parallel_tool_use"] = not parallel
     return written
+
+
+def is_forced(request: ChatRequest) -> bool:
+    """Tell whether a tool has to be called."""
+    return request.tool_choice is not None and request.tool_choice.mode in ("required", "one")
 
 
 def _write_mode(choice: ToolChoice, request: ChatRequest) -> dict[str, Json]:

@@ -21,7 +21,10 @@ def is_needed(request: ChatRequest, base: str) -> bool:
     """Tell whether the form of the answer has to be had by a tool, and can be."""
     form = request.format
     return (
-        form is not None and form.kind != "text" and not is_native(form, base) and families.forces_one(base)
+        form is not None
+        and form.kind != "text"
+        and not is_native(form, base)
+        and (families.forces_one(base) or families.is_claude(base))
     )
 
 

@@ -56,13 +56,18 @@ def generation(base: str) -> tuple[int, int]:
 
 
 def forces_one(base: str) -> bool:
-    """Tell whether the model can be made to call a certain tool."""
+    """Tell whether the model can be made to call a certain tool; the newest Claude models but Haiku refuse to be.
+
+    https://platform.claude.com/docs/en/models/opus-5-5/whats-new-opus-5-5#forced-tool-use-is-not-supported
+    """
+    if is_claude(base) and "haiku" not in base:
+        return generation(base) < ((5, 1) if "fable" in base or "mythos" in base else (5, 5))
     return base.startswith(_TOOL)
 
 
 def forces_any(base: str) -> bool:
     """Tell whether the model can be made to call some tool."""
-    return base.startswith(_TOOL) and not base.startswith("cohere.")
+    return forces_one(base) and not base.startswith("cohere.")
 
 
 def caches(base: str) -> bool:

@@ -107,7 +107,7 @@ def _write_format(draft: Draft) -> None:
     if form is None or form.kind == "text":
         return
     if not answer_tool.is_native(form, draft.base):
-        if not families.forces_one(draft.base):
+        if not answer_tool.is_needed(draft.request, draft.base):
             draft.lose(form.path or "response_format", f"{draft.base} cannot be bound to a form")
         return
     schema: dict[str, Json] = {"schema": _encode(form.schema).decode()}
@@ -174,7 +174,7 @@ def _write_claude(wanted: Reasoning, path: str, draft: Draft) -> None:
 
 def _has_to_call(draft: Draft) -> bool:
     choice = draft.request.tool_choice
-    return choice is not None and choice.mode in ("required", "one")
+    return choice is not None and choice.mode in ("required", "one") and families.forces_one(draft.base)
 
 
 def _adaptive(wanted: Reasoning, draft: Draft) -> Json:

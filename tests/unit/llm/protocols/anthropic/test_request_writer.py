@@ -464,3 +464,33 @@ def test_ids_of_calls_hold_only_what_is_allowed() -> None:
 def test_texts_of_nothing_but_spaces_are_left_out() -> None:
     body, _ = write(request(turn("system", Text("")), turn("user", Text(" \n")), turn("user", Text("Hi"))))
     assert ("system" in body, body["messages"]) == (False, [{"role": "user", "content": "Hi"}])
+
+
+@pytest.mark.parametrize(
+    "model", ["claude-opus-5-5", "claude-sonnet-5-5", "claude-fable-5-1", "claude-mythos-5-2"]
+)
+def test_the_newest_models_cannot_be_made_to_call(model: str) -> None:
+    for choice in (ToolChoice("required"), ToolChoice("one", "weather")):
+        body, lost = write(request(model=model, tools=[TOOL], tool_choice=choice))
+        assert (body["tool_choice"], lost) == ({"type": "auto"}, ["tool_choice"])
+    body, lost = write(request(model=model, format=Format("json", path="response_format")))
+    assert (body["tool_choice"], lost) == ({"type": "auto"}, ["response_format"])
+
+
+@pytest.mark.parametrize(
+    "model", ["claude-opus-5", "claude-fable-5", "claude-haiku-5-5", "claude-sonnet-4-5"]
+)
+def test_all_others_can_be_made_to_call(model: str) -> None:
+    body, lost = write(request(model=model, tools=[TOOL], tool_choice=ToolChoice("required")))
+    assert (body["tool_choice"], lost) == ({"type": "any"}, [])
+
+
+def test_a_model_that_cannot_be_made_to_call_may_think() -> None:
+    asked = request(
+        model="claude-opus-5-5",
+        tools=[TOOL],
+        tool_choice=ToolChoice("required"),
+        reasoning=Reasoning("on", "low"),
+    )
+    body, lost = write(asked)
+    assert (body["thinking"], lost) == ({"type": "adaptive"}, ["tool_choice"])

@@ -3,6 +3,7 @@ import pytest
 from nexus.errors import Unrepresentable
 from nexus.llm.canonical import (
     CustomTool,
+    Format,
     FunctionTool,
     HostedTool,
     Json,
@@ -134,3 +135,12 @@ def test_strictness_is_told_where_schemas_bind() -> None:
     body, losses = write(NOVA, tools=[tool])
     assert "strict" not in body["toolConfig"]["tools"][0]["toolSpec"]
     assert losses == ["tools.0.strict"]
+
+
+def test_the_newest_claude_models_cannot_be_made_to_call() -> None:
+    newest = "global.anthropic.claude-opus-5-5"
+    body, losses = write(newest, tools=[FunctionTool(name="f")], tool_choice=ToolChoice("required"))
+    assert (body["toolConfig"]["toolChoice"], losses) == ({"auto": {}}, ["tool_choice"])
+    body, losses = write(newest, format=Format("json", path="response_format"))
+    assert body["toolConfig"]["tools"][0]["toolSpec"]["name"] == "structured_answer"
+    assert (body["toolConfig"]["toolChoice"], losses) == ({"auto": {}}, ["response_format"])
