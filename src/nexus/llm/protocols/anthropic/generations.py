@@ -4,6 +4,7 @@ https://platform.claude.com/docs/en/about-claude/models/overview
 """
 
 import re
+from typing import Literal
 
 _NAME = re.compile(r"claude-(?:(?:opus|sonnet|haiku|[a-z]+)-)?(\d)(?:[-.](\d{1,2})(?!\d))?")
 _NEWEST = (99, 0)
@@ -36,6 +37,27 @@ def adapts(model: str) -> bool:
     return generation(model) >= (4, 6)
 
 
+def rests_by(model: str) -> Literal["silence", "disabled", "between_tools"] | None:
+    """Tell how it is told not to think: those from Claude 5 on do so by themselves. None for what thinks always.
+
+    https://platform.claude.com/docs/en/build-with-claude/thinking#configuring-thinking
+    """
+    version = generation(model)
+    if (4, 6) <= version < (5, 0):
+        return "silence"
+    if version < (5, 0) or (version < (5, 5) and not _is_mythical(model)) or "haiku" in model:
+        return "disabled"
+    return "between_tools" if "sonnet" in model else None
+
+
+def hides_thoughts(model: str) -> bool:
+    """Tell whether its thoughts come without their text unless they are asked for.
+
+    https://platform.claude.com/docs/en/build-with-claude/thinking#controlling-thinking-display
+    """
+    return "claude" in model and generation(model) >= (4, 7)
+
+
 def takes_sampling(model: str) -> bool:
     """Tell whether temperature, top_p and top_k may be set; newer ones refuse them."""
     return generation(model) < (4, 7)
@@ -56,4 +78,8 @@ def forces_calls(model: str) -> bool:
     """
     if "haiku" in model:
         return True
-    return generation(model) < ((5, 1) if "fable" in model or "mythos" in model else (5, 5))
+    return generation(model) < ((5, 1) if _is_mythical(model) else (5, 5))
+
+
+def _is_mythical(model: str) -> bool:
+    return "fable" in model or "mythos" in model

@@ -3,13 +3,15 @@
 https://platform.claude.com/docs/en/api/messages
 """
 
-from typing import get_args
+from typing import Literal, get_args
 
 from nexus.llm.canonical import (
     AnyPart,
     ChatRequest,
     Effort,
+    Extras,
     Format,
+    Json,
     Reasoning,
     Role,
     Text,
@@ -40,6 +42,7 @@ def read_request(body: bytes, *, needs_max_tokens: bool) -> ChatRequest:
         raise root.fail("max_tokens", "is missing; the Anthropic protocol requires it")
     config = root.node("output_config")
     choice, parallel = _read_choice(root)
+    reasoning, unread = _read_reasoning(root, config)
     request = ChatRequest(
         protocol="anthropic",
         model=root.needed("model"),
@@ -54,11 +57,11 @@ def read_request(body: bytes, *, needs_max_tokens: bool) -> ChatRequest:
         tool_choice=choice,
         parallel_tools=parallel,
         format=_read_format(root, config),
-        reasoning=_read_reasoning(root, config),
+        reasoning=reasoning,
         service_tier=_read_tier(root),
         user=_read_user(root),
     )
-    left = dict(root.rest())
+    left = {**root.rest(), **unread}
     if config is not None and config.rest():
         left["output_config"] = config.rest()
     request.extras = left
@@ -126,24 +129,31 @@ def _read_format(root: Node, config: Node | None) -> Format | None:
     return Format("schema", schema=node.take("schema"), strict=True, path=node.path)
 
 
-def _read_reasoning(root: Node, config: Node | None) -> Reasoning | None:
+def _read_reasoning(root: Node, config: Node | None) -> tuple[Reasoning | None, Extras]:
+    """Read how much to think, and what only this protocol has to say of it."""
     effort = _read_effort(config) if config is not None else None
     node = root.node("thinking")
     if node is None:
-        return Reasoning("unset", effort, path="output_config.effort") if effort is not None else None
-    summary = node.text("display")
-    match node.needed("type"):
+        return (Reasoning("unset", effort, path="output_config.effort") if effort is not None else None), {}
+    kind, summary = node.needed("type"), node.text("display")
+    budget: int | None = None
+    mode: Literal["on", "off", "adaptive"] = "off"
+    unread: dict[str, Json] = {}
+    match kind:
         case "enabled":
-            budget = node.integer("budget_tokens")
+            mode, budget = "on", node.integer("budget_tokens")
             if budget is None:
                 raise node.fail("budget_tokens", "is missing")
-            return Reasoning("on", effort, budget, summary, "thinking")
         case "adaptive":
-            return Reasoning("adaptive", effort, None, summary, "thinking")
+            mode = "adaptive"
         case "disabled":
-            return Reasoning("off", effort, None, summary, "thinking")
+            pass
+        case "between_tools":  # as little as such a model can
+            unread["type"] = kind
         case _:
-            raise node.fail("type", "must be enabled, adaptive or disabled")
+            raise node.fail("type", "must be enabled, adaptive, disabled or between_tools")
+    unread |= node.rest()
+    return Reasoning(mode, effort, budget, summary, "thinking"), {"thinking": unread} if unread else {}
 
 
 def _read_effort(config: Node) -> Effort | None:

@@ -2,7 +2,7 @@
 
 from nexus.llm.canonical import AnyPart, ChatRequest, Format, Json, Loss, Stop, Text, ToolCall
 from nexus.llm.protocols.anthropic import generations
-from nexus.llm.protocols.anthropic.settings import is_native
+from nexus.llm.protocols.anthropic.settings import is_native, is_to_think
 from nexus.llm.protocols.node import array_of
 
 NAME = "structured_answer"
@@ -25,7 +25,7 @@ def add(request: ChatRequest, body: dict[str, Json], losses: list[Loss]) -> None
     body["tools"] = tools
     if request.tool_choice is not None and request.tool_choice.mode in ("required", "one") and len(tools) > 1:
         return  # a call of the client's own comes first; the form is for the answer after it
-    if "thinking" in body or not generations.forces_calls(request.model):
+    if is_to_think(body) or not generations.forces_calls(request.model):
         # a model that thinks cannot be made to call
         body["tool_choice"] = {"type": "auto"}
         losses.append(Loss(form.path or "response_format", "it cannot be enforced while thinking"))

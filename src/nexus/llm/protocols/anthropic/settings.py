@@ -37,7 +37,7 @@ def write_settings(request: ChatRequest, body: dict[str, Json], losses: list[Los
     if own:
         _write_sampling(request, body)
     else:
-        _fit_sampling(request, body, losses, thinks="thinking" in body)
+        _fit_sampling(request, body, losses, thinks=is_to_think(body))
     if request.stop:
         body["stop_sequences"] = list(request.stop)
     if request.stream:
@@ -86,12 +86,8 @@ def _write_reasoning(request: ChatRequest, body: dict[str, Json], losses: list[L
     if request.protocol == "anthropic":
         return _write_own_reasoning(wanted, body)
     if wanted.mode == "off" or wanted.effort == "none":
-        if (
-            wanted.mode == "off"
-            and generations.thinks(request.model)
-            and not generations.adapts(request.model)
-        ):
-            body["thinking"] = {"type": "disabled"}
+        if wanted.mode == "off" and generations.thinks(request.model):
+            _write_rest(request, wanted, body, losses)
         return 0
     if not generations.thinks(request.model):
         losses.append(Loss(wanted.path or "reasoning", f"{request.model} does not think before it answers"))
@@ -101,7 +97,7 @@ def _write_reasoning(request: ChatRequest, body: dict[str, Json], losses: list[L
         losses.append(Loss(wanted.path or "reasoning", "it cannot think where it has to call a tool"))
     if generations.adapts(request.model):
         if not forced:
-            body["thinking"] = _displayed({"type": "adaptive"}, wanted)
+            body["thinking"] = _displayed({"type": "adaptive"}, wanted, request.model)
         if wanted.effort is not None:
             body["output_config"] = {"effort": nearest(wanted.effort, _EFFORTS)}
         return 0
@@ -120,8 +116,20 @@ def _write_budget(request: ChatRequest, wanted: Reasoning, body: dict[str, Json]
         return 0
     # what a client of another protocol allows is for thoughts and answer together, as it is here
     budget = max(_MIN_BUDGET, budget if room is None else min(budget, room * 4 // 5))
-    body["thinking"] = _displayed({"type": "enabled", "budget_tokens": budget}, wanted)
+    body["thinking"] = _displayed({"type": "enabled", "budget_tokens": budget}, wanted, request.model)
     return budget
+
+
+def _write_rest(request: ChatRequest, wanted: Reasoning, body: dict[str, Json], losses: list[Loss]) -> None:
+    """Tell the model not to think, in the words of its generation; or as little as can be."""
+    match generations.rests_by(request.model):
+        case "silence":
+            pass
+        case None:
+            losses.append(Loss(wanted.path or "reasoning", f"{request.model} always thinks"))
+            body["output_config"] = {"effort": _EFFORTS[0]}
+        case word:
+            body["thinking"] = {"type": word}
 
 
 def _lacks_thoughts(request: ChatRequest) -> bool:
@@ -149,13 +157,14 @@ def _is_left_out(part: AnyPart) -> bool:
 
 
 def _write_own_reasoning(wanted: Reasoning, body: dict[str, Json]) -> int:
+    display = {} if wanted.summary is None else {"display": wanted.summary}
     match wanted.mode:
         case "on":
-            body["thinking"] = _displayed({"type": "enabled", "budget_tokens": wanted.budget}, wanted)
+            body["thinking"] = {"type": "enabled", "budget_tokens": wanted.budget, **display}
         case "adaptive":
-            body["thinking"] = _displayed({"type": "adaptive"}, wanted)
+            body["thinking"] = {"type": "adaptive", **display}
         case "off":
-            body["thinking"] = _displayed({"type": "disabled"}, wanted)
+            body["thinking"] = {"type": "disabled", **display}
         case "unset":
             pass
     if wanted.effort is not None:
@@ -163,10 +172,10 @@ def _write_own_reasoning(wanted: Reasoning, body: dict[str, Json]) -> int:
     return 0
 
 
-def _displayed(thinking: dict[str, Json], wanted: Reasoning) -> dict[str, Json]:
-    """Say how thoughts are shown; elsewhere `auto`, `concise` and `detailed` are the words for showing them."""
-    if wanted.summary in ("omitted", "summarized"):
-        thinking["display"] = wanted.summary
+def _displayed(thinking: dict[str, Json], wanted: Reasoning, model: str) -> dict[str, Json]:
+    """Say how thoughts are shown; clients of other protocols see them unless they said otherwise."""
+    if generations.hides_thoughts(model) and wanted.summary != "omitted":
+        thinking["display"] = "summarized"
     return thinking
 
 
@@ -177,6 +186,11 @@ def _write_tier(request: ChatRequest, body: dict[str, Json], losses: list[Loss],
         body["service_tier"] = _TIERS.get(tier, tier)
     else:
         losses.append(Loss("service_tier", f"Anthropic has no tier {tier}"))
+
+
+def is_to_think(body: dict[str, Json]) -> bool:
+    """Tell whether a written request asks for thoughts."""
+    return (object_of(body.get("thinking")) or {}).get("type") in ("enabled", "adaptive")
 
 
 def _write_format(request: ChatRequest, body: dict[str, Json]) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from nexus.llm.canonical import ChatRequest, Json, Loss
+from nexus.llm.protocols.node import object_of
 
 Block = dict[str, Json]
 """An object of one key, which tells its kind."""
@@ -36,6 +37,11 @@ class Draft:
     def own(self) -> bool:
         """Whether the request was read from this protocol."""
         return self.request.protocol == "converse"
+
+    @property
+    def is_to_think(self) -> bool:
+        """Whether a Claude model is asked for thoughts."""
+        return (object_of(self.fields.get("thinking")) or {}).get("type") in ("enabled", "adaptive")
 
     def lose(self, path: str, why: str) -> None:
         """Note that something could not be written."""

@@ -5,6 +5,7 @@ https://docs.aws.amazon.com/bedrock/latest/userguide/conversation-inference-supp
 """
 
 import re
+from typing import Literal
 
 from nexus.llm.canonical import Effort
 
@@ -106,6 +107,19 @@ def thinks_by_budget(base: str) -> bool:
 def thinks_by_effort(base: str) -> bool:
     """Tell the Claude models that decide themselves how much to think, guided by an effort."""
     return is_claude(base) and generation(base) >= (4, 6)
+
+
+def rests_by(base: str) -> Literal["silence", "disabled", "between_tools"] | None:
+    """Tell how a Claude model is told not to think: those from Claude 5 on do so by themselves. None for what thinks always.
+
+    https://platform.claude.com/docs/en/build-with-claude/thinking#configuring-thinking
+    """
+    version = generation(base)
+    if version < (5, 0):
+        return "silence"
+    if "haiku" in base or (version < (5, 5) and "fable" not in base and "mythos" not in base):
+        return "disabled"
+    return "between_tools" if "sonnet" in base else None
 
 
 def efforts(base: str) -> tuple[Effort, ...]:

@@ -83,7 +83,7 @@ def _fit(given: dict[str, Json], draft: Draft) -> None:
     why = f"{draft.base} does not take it"
     if not families.takes_sampling(draft.base):
         refused = ("temperature", "top_p", "top_k")
-    elif "thinking" in draft.fields:
+    elif draft.is_to_think:
         refused, why = ("temperature", "top_p", "top_k"), "it cannot be set while thinking"
     elif (
         families.is_claude(draft.base)
@@ -124,9 +124,13 @@ def _write_format(draft: Draft) -> None:
 
 def _write_reasoning(draft: Draft) -> None:
     wanted = draft.request.reasoning
-    if wanted is None or wanted.mode == "off" or wanted.effort == "none":
-        return  # what thinks always cannot be told not to
+    if wanted is None:
+        return
     path = wanted.path or "reasoning"
+    if wanted.mode == "off" or wanted.effort == "none":
+        if families.is_claude(draft.base):
+            _write_rest(path, draft)
+        return  # what else thinks always cannot be told not to
     if families.is_claude(draft.base):
         _write_claude(wanted, path, draft)
         return
@@ -170,6 +174,18 @@ def _write_claude(wanted: Reasoning, path: str, draft: Draft) -> None:
         draft.lose(path, f"{draft.base} knows no efforts")
     elif not forced:
         _write_budget(wanted, path, draft)
+
+
+def _write_rest(path: str, draft: Draft) -> None:
+    """Tell a Claude model not to think, in the words of its generation; or as little as can be."""
+    match families.rests_by(draft.base):
+        case "silence":
+            pass
+        case None:
+            draft.lose(path, f"{draft.base} always thinks")
+            draft.fields["output_config"] = {"effort": families.efforts(draft.base)[0]}
+        case word:
+            draft.fields["thinking"] = {"type": word}
 
 
 def _has_to_call(draft: Draft) -> bool:

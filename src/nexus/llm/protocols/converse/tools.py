@@ -110,7 +110,7 @@ def _choose(draft: Draft, names: list[str], form: Format | None) -> Json:
         mode, name = "one", names[0]
     if mode in ("required", "one"):
         able = families.forces_any(draft.base) if mode == "required" else families.forces_one(draft.base)
-        if not able or "thinking" in draft.fields:
+        if not able or draft.is_to_think:
             why = "a model that thinks" if able else draft.base
             draft.lose(path, f"{why} cannot be made to call")
             mode = "auto"

@@ -325,7 +325,10 @@ def test_tools_of_other_vendors_are_left_out_and_told() -> None:
             "claude-fable-5",
             Reasoning("on", "xhigh"),
             None,
-            {"thinking": {"type": "adaptive"}, "output_config": {"effort": "xhigh"}},
+            {
+                "thinking": {"type": "adaptive", "display": "summarized"},
+                "output_config": {"effort": "xhigh"},
+            },
             [],
         ),
     ],
@@ -493,4 +496,38 @@ def test_a_model_that_cannot_be_made_to_call_may_think() -> None:
         reasoning=Reasoning("on", "low"),
     )
     body, lost = write(asked)
-    assert (body["thinking"], lost) == ({"type": "adaptive"}, ["tool_choice"])
+    assert (body["thinking"]["type"], lost) == ("adaptive", ["tool_choice"])
+
+
+@pytest.mark.parametrize(
+    ("model", "written", "lost"),
+    [
+        ("claude-sonnet-4-5", {"thinking": {"type": "disabled"}}, []),
+        ("claude-opus-4-8", {}, []),
+        ("claude-sonnet-5", {"thinking": {"type": "disabled"}}, []),
+        ("claude-opus-5", {"thinking": {"type": "disabled"}}, []),
+        ("claude-haiku-5-5", {"thinking": {"type": "disabled"}}, []),
+        ("claude-sonnet-5-5", {"thinking": {"type": "between_tools"}}, []),
+        ("claude-opus-5-5", {"output_config": {"effort": "low"}}, ["reasoning"]),
+        ("claude-fable-5", {"output_config": {"effort": "low"}}, ["reasoning"]),
+    ],
+)
+def test_not_to_think_is_said_by_generation(model: str, written: dict[str, Any], lost: list[str]) -> None:
+    body, told = write(request(model=model, reasoning=Reasoning("off", "none")))
+    assert {name: body[name] for name in ("thinking", "output_config") if name in body} == written
+    assert told == lost
+
+
+def test_what_does_not_think_can_be_told_how_to_sample_and_made_to_answer() -> None:
+    body, lost = write(request(reasoning=Reasoning("off", "none"), temperature=0.5, format=Format("json")))
+    assert (body["temperature"], body["tool_choice"]["type"], lost) == (0.5, "tool", [])
+
+
+@pytest.mark.parametrize("summary", [None, "auto", "detailed"])
+def test_thoughts_are_shown_where_they_would_be_hidden(summary: str | None) -> None:
+    def thinking(model: str, shown: str | None) -> dict[str, Any]:
+        return write(request(model=model, reasoning=Reasoning("on", "high", summary=shown)))[0]["thinking"]
+
+    assert thinking("claude-opus-5", summary) == {"type": "adaptive", "display": "summarized"}
+    assert thinking("claude-opus-5", "omitted") == {"type": "adaptive"}
+    assert thinking("claude-opus-4-6", summary) == {"type": "adaptive"}

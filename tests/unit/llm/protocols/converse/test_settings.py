@@ -196,3 +196,15 @@ def test_nova_takes_no_settings_with_its_highest_effort() -> None:
     body, losses = write(NOVA_2, reasoning=on("max"), max_tokens=10, temperature=0.1, stop=["a"])
     assert body["inferenceConfig"] == {"stopSequences": ["a"]}
     assert losses == ["max_tokens", "temperature"]
+
+
+def test_claude_is_told_not_to_think_by_generation() -> None:
+    off = Reasoning("off", "none")
+    fields = "additionalModelRequestFields"
+    assert fields not in write(CLAUDE, reasoning=off)[0]
+    assert write("anthropic.claude-opus-5", reasoning=off)[0][fields] == {"thinking": {"type": "disabled"}}
+    assert write("anthropic.claude-sonnet-5-5", reasoning=off)[0][fields] == {
+        "thinking": {"type": "between_tools"}
+    }
+    body, losses = write("anthropic.claude-opus-5-5", reasoning=off)
+    assert (body[fields], losses) == ({"output_config": {"effort": "low"}}, ["reasoning"])
