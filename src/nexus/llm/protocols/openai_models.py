@@ -3,7 +3,7 @@
 For requests of other protocols only: one in OpenAI's own words is left to OpenAI's judgement. Names of other servers, and of
 models yet to come, match nothing and have nothing dropped.
 
-https://platform.openai.com/docs/guides/latest-model
+https://developers.openai.com/api/docs/guides/latest-model
 """
 
 import re
@@ -19,9 +19,22 @@ class Family(msgspec.Struct, frozen=True):
 
     efforts: tuple[Effort, ...] = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
     """Weakest first; empty where it does not think."""
-    samples: Literal["always", "unthinking", "never"] = "always"
-    """Whether temperature, top_p, penalties and logprobs may be set."""
+    samples: Literal["always", "unthinking", "told", "never"] = "always"
+    """Whether temperature, top_p, penalties and logprobs may be set: `unthinking` for a model that thinks only where it is
+    told to, `told` for one that does unless it is told not to."""
     stops: bool = True
+
+    def takes_sampling(self, effort: str | None) -> bool:
+        """Tell whether it may be told how to sample where it is told this effort, or none."""
+        match self.samples:
+            case "always":
+                return True
+            case "unthinking":
+                return effort in (None, "none")
+            case "told":
+                return effort == "none"
+            case "never":
+                return False
 
 
 _DATE = r"(-\d{4}-\d\d-\d\d)?$"
@@ -34,7 +47,13 @@ _FAMILIES: tuple[tuple[re.Pattern[str], Family], ...] = tuple(
         (r"gpt-5(-mini|-nano)?" + _DATE, Family(("minimal", "low", "medium", "high"), "never")),
         (r"gpt-5-pro", Family(("high",), "never")),
         (r"gpt-5\.1(-\d|$)", Family(("none", "low", "medium", "high"), "unthinking")),
-        (r"gpt-5\.\d+(-\d|$)", Family(("none", "low", "medium", "high", "xhigh"), "unthinking")),
+        (r"gpt-(6-astra|6\.1-sol)", Family(("low", "medium", "high", "xhigh", "max"), "never")),
+        (r"gpt-(5\.[6-9]|6(\.\d+)?)(-|$)", Family(("none", "low", "medium", "high", "xhigh", "max"), "told")),
+        (r"gpt-5\.5(-\d|$)", Family(("none", "low", "medium", "high", "xhigh"), "told")),
+        (
+            r"gpt-5\.\d+(-mini|-nano)?(-\d|$)",
+            Family(("none", "low", "medium", "high", "xhigh"), "unthinking"),
+        ),
         (r"(gpt-4|gpt-3\.5|chatgpt-)", Family(())),
     )
 )

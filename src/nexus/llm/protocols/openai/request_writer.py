@@ -143,8 +143,7 @@ class _Writer:
     def _sampling(self, body: dict[str, Json]) -> None:
         """Write how to sample; what a model that thinks would refuse is left out, silently where it is the default."""
         request, family = self._request, self._family
-        thinks = self._effort not in (None, "none")
-        refused = family.samples == "never" or (family.samples == "unthinking" and thinks)
+        refused = not family.takes_sampling(self._effort)
         settings: tuple[tuple[str, Json, Json], ...] = (
             ("temperature", request.temperature, 1),
             ("top_p", request.top_p, 1),

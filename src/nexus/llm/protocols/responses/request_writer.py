@@ -71,7 +71,7 @@ def write_settings(request: ChatRequest, body: Body, losses: list[Loss]) -> None
     if request.max_tokens is not None:
         body["max_output_tokens"] = request.max_tokens if own else max(_MIN_TOKENS, request.max_tokens)
     reasoning = _write_reasoning(request, losses)
-    _write_sampling(request, body, losses, thinks=reasoning.get("effort") not in (None, "none"))
+    _write_sampling(request, body, losses, reasoning.get("effort"))
     if request.parallel_tools is not None and (request.tools or own):
         body["parallel_tool_calls"] = request.parallel_tools
     if text := _write_text(request, losses):
@@ -86,9 +86,11 @@ def write_settings(request: ChatRequest, body: Body, losses: list[Loss]) -> None
         body["prompt_cache_key"] = request.cache_key if own else _key(request.cache_key)
 
 
-def _write_sampling(request: ChatRequest, body: Body, losses: list[Loss], *, thinks: bool) -> None:
+def _write_sampling(request: ChatRequest, body: Body, losses: list[Loss], effort: Json) -> None:
     own = request.protocol == NAME
-    refused = not own and (thinks or family_of(request.model).samples == "never")
+    family = family_of(request.model)
+    thinks = effort not in (None, "none")
+    refused = not own and (thinks or not family.takes_sampling("none" if effort == "none" else None))
     settings: dict[str, float | None] = {"temperature": request.temperature, "top_p": request.top_p}
     settings["top_logprobs"] = request.top_logprobs
     for name, value in settings.items():

@@ -414,3 +414,15 @@ def test_settings_fit_the_family_of_the_model() -> None:
     assert (body["reasoning"], list(losses)) == ({"effort": "xhigh", "summary": "auto"}, ["temperature"])
     body, losses = write(asked(model="gpt-5", logprobs=True, top_logprobs=2, top_p=0.5))
     assert ("include" in body, list(losses)) == (False, ["top_p", "top_logprobs", "logprobs"])
+
+
+def test_models_that_think_unless_told_not_to_get_no_temperature() -> None:
+    asks = ChatRequest(
+        protocol="anthropic", model="gpt-6-luna", turns=[user(Text("Hi"))], temperature=0, top_p=0.5
+    )
+    body, losses = ResponsesWire().write_request(asks)
+    assert b"temperature" not in body
+    assert [loss.path for loss in losses] == ["temperature", "top_p"]
+    asks.reasoning = Reasoning("off")
+    body, losses = ResponsesWire().write_request(asks)
+    assert (b'"temperature":0' in body, losses) == (True, [])
