@@ -5,7 +5,7 @@ from nexus.llm.canonical import AnyPart, ChatRequest, Extras, Json, Loss, Text, 
 from nexus.llm.protocols import losses as loss_lists
 from nexus.llm.protocols.anthropic import schema_tool
 from nexus.llm.protocols.anthropic.block_writer import write_blocks
-from nexus.llm.protocols.anthropic.settings import write_settings
+from nexus.llm.protocols.anthropic.settings import bound_form, write_settings
 from nexus.llm.protocols.anthropic.tools import write_choice, write_tools
 from nexus.llm.protocols.node import array_of, object_of
 
@@ -26,7 +26,7 @@ def write_request(request: ChatRequest) -> tuple[dict[str, Json], list[Loss]]:
     if written := _write_system(system, own=own):
         body["system"] = written
     body["messages"] = _write_messages(turns, request, losses)
-    if tools := write_tools(request, losses):
+    if tools := write_tools(request, losses, bound_form(request)):
         body["tools"] = tools
         if (choice := write_choice(request, losses)) is not None:
             body["tool_choice"] = choice

@@ -2,7 +2,7 @@
 
 from nexus.llm.canonical import AnyPart, ChatRequest, Format, Json, Loss, Stop, Text, ToolCall
 from nexus.llm.protocols.anthropic import generations
-from nexus.llm.protocols.anthropic.settings import is_native, is_to_think
+from nexus.llm.protocols.anthropic.settings import bound_form, is_to_think
 from nexus.llm.protocols.node import array_of
 
 NAME = "structured_answer"
@@ -14,7 +14,7 @@ def is_needed(request: ChatRequest) -> bool:
     form = request.format
     if form is None or form.kind == "text" or request.protocol == "anthropic":
         return False
-    return form.kind == "json" or not is_native(request)
+    return form.kind == "json" or bound_form(request) is None
 
 
 def add(request: ChatRequest, body: dict[str, Json], losses: list[Loss]) -> None:

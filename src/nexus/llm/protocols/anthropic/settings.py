@@ -13,9 +13,11 @@ from nexus.llm.canonical import (
     Thinking,
     ToolResult,
 )
+from nexus.llm.protocols import bound_schemas
 from nexus.llm.protocols.anthropic import generations
 from nexus.llm.protocols.anthropic.block_writer import is_signed
 from nexus.llm.protocols.anthropic.tools import is_forced
+from nexus.llm.protocols.bound_schemas import Bound
 from nexus.llm.protocols.node import object_of
 from nexus.llm.protocols.reasoning import budget_of, nearest
 
@@ -46,7 +48,7 @@ def write_settings(request: ChatRequest, body: dict[str, Json], losses: list[Los
         body["metadata"] = {"user_id": request.user}
     if request.service_tier is not None:
         _write_tier(request, body, losses, own=own)
-    _write_format(request, body)
+    _write_format(request, body, losses)
     losses += [
         Loss(name, "Claude has no such setting") for name in _LACKING if getattr(request, name) is not None
     ]
@@ -193,18 +195,28 @@ def is_to_think(body: dict[str, Json]) -> bool:
     return (object_of(body.get("thinking")) or {}).get("type") in ("enabled", "adaptive")
 
 
-def _write_format(request: ChatRequest, body: dict[str, Json]) -> None:
+def _write_format(request: ChatRequest, body: dict[str, Json], losses: list[Loss]) -> None:
     form = request.format
     if form is None or form.kind != "schema":
         return
-    if request.protocol != "anthropic" and not is_native(request):
-        return
+    schema = form.schema
+    if request.protocol != "anthropic":
+        bound = bound_form(request)
+        if bound is None:
+            return
+        schema = bound.schema
+        if bound.tells:
+            losses.append(
+                Loss(form.path or "response_format", "the limits of its values are told and not enforced")
+            )
     config = object_of(body.get("output_config")) or {}
-    body["output_config"] = {**config, "format": {"type": "json_schema", "schema": form.schema}}
+    body["output_config"] = {**config, "format": {"type": "json_schema", "schema": schema}}
 
 
-def is_native(request: ChatRequest) -> bool:
-    """Tell whether the model itself can be bound to the schema: one that names all its properties, as strict ones do."""
-    schema = object_of(request.format.schema) if request.format else None
-    closed = schema is not None and schema.get("additionalProperties") is False
-    return closed and generations.writes_schemas(request.model)
+def bound_form(request: ChatRequest) -> Bound | None:
+    """Give the schema of the answer as the model can be bound to it; None where it cannot."""
+    form = request.format
+    if form is None or form.kind != "schema" or not generations.writes_schemas(request.model):
+        return None
+    bound = bound_schemas.bind(form.schema)
+    return bound if bound is not None and bound.fits else None

@@ -18,7 +18,8 @@ from nexus.llm.canonical import (
 from nexus.llm.protocols import custom_tools
 from nexus.llm.protocols.anthropic import generations
 from nexus.llm.protocols.anthropic.block_reader import read_cache
-from nexus.llm.protocols.node import Node, object_of
+from nexus.llm.protocols.bound_schemas import Binder, Bound
+from nexus.llm.protocols.node import Node
 
 _ANY_OBJECT: Json = {"type": "object", "properties": {}}
 
@@ -45,9 +46,11 @@ def _read_tool(node: Node) -> AnyTool:
     )
 
 
-def write_tools(request: ChatRequest, losses: list[Loss]) -> list[Json]:
-    """Write the tools the model may call."""
+def write_tools(request: ChatRequest, losses: list[Loss], form: Bound | None = None) -> list[Json]:
+    """Write the tools the model may call; `form` is what the answer is bound to, which counts with them."""
     allowed = request.tool_choice.allowed if request.tool_choice else ()
+    own = request.protocol == "anthropic"
+    binder = Binder(request.model, form, able=generations.writes_schemas(request.model))
     written: list[Json] = []
     for tool in request.tools:
         if isinstance(tool, HostedTool):
@@ -56,29 +59,26 @@ def write_tools(request: ChatRequest, losses: list[Loss]) -> list[Json]:
             else:
                 losses.append(Loss(tool.path, f"only {tool.protocol} runs {tool.kind}"))
         elif not allowed or tool.name in allowed:
-            written.append(_write_tool(tool, own=request.protocol == "anthropic"))
+            bound = binder.bind(tool, losses) if isinstance(tool, FunctionTool) and not own else None
+            written.append(_write_tool(tool, bound, own=own))
     return written
 
 
-def _write_tool(tool: FunctionTool | CustomTool, *, own: bool) -> Json:
+def _write_tool(tool: FunctionTool | CustomTool, bound: Bound | None, *, own: bool) -> Json:
     if isinstance(tool, CustomTool):
         tool = custom_tools.as_function(tool)
     written: dict[str, Json] = {"name": tool.name}
     if tool.description:
         written["description"] = tool.description
-    written["input_schema"] = _ANY_OBJECT if tool.schema is None else tool.schema
-    if tool.strict is True and _is_closed(tool.schema):
-        written["strict"] = True
-    elif tool.strict is False:
-        written["strict"] = False
+    if bound is not None:
+        written |= {"input_schema": bound.schema, "strict": True}
+    else:
+        written["input_schema"] = _ANY_OBJECT if tool.schema is None else tool.schema
+    if own and tool.strict is not None:
+        written["strict"] = tool.strict
     if tool.cache is not None:
         written["cache_control"] = write_cache(tool.cache)
     return {**written, **tool.extras} if own else written
-
-
-def _is_closed(schema: Json) -> bool:
-    """Tell whether a schema names all its properties; strict ones have to."""
-    return (object_of(schema) or {}).get("additionalProperties") is False
 
 
 def write_cache(cache: Cache) -> Json:

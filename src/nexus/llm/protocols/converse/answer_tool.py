@@ -1,20 +1,21 @@
 """Structured answers of models that cannot be bound to a schema: a tool they have to call, whose arguments are the answer."""
 
 from nexus.llm.canonical import AnyPart, ChatRequest, Format, Json, Stop, Text, ToolCall
+from nexus.llm.protocols import bound_schemas
+from nexus.llm.protocols.bound_schemas import Bound
 from nexus.llm.protocols.converse import families
 from nexus.llm.protocols.converse.draft import Block
-from nexus.llm.protocols.node import object_of
 
 NAME = "structured_answer"
 _ANY_OBJECT: Json = {"type": "object"}
 
 
-def is_native(form: Format, base: str) -> bool:
-    """Tell whether the model itself can be bound to this form; Claude only to schemas that name all properties."""
+def bound_form(form: Format, base: str) -> Bound | None:
+    """Give the schema of the answer as the model itself can be bound to it; None where it cannot."""
     if form.kind != "schema" or not families.writes_schemas(base):
-        return False
-    closed = (object_of(form.schema) or {}).get("additionalProperties") is False
-    return closed or not families.is_claude(base)
+        return None
+    bound = bound_schemas.bind(form.schema, open_objects=not families.is_claude(base))
+    return bound if bound is not None and bound.fits else None
 
 
 def is_needed(request: ChatRequest, base: str) -> bool:
@@ -23,7 +24,7 @@ def is_needed(request: ChatRequest, base: str) -> bool:
     return (
         form is not None
         and form.kind != "text"
-        and not is_native(form, base)
+        and bound_form(form, base) is None
         and (families.forces_one(base) or families.is_claude(base))
     )
 

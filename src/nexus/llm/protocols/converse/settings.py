@@ -106,11 +106,14 @@ def _write_format(draft: Draft) -> None:
     form = draft.request.format
     if form is None or form.kind == "text":
         return
-    if not answer_tool.is_native(form, draft.base):
+    bound = answer_tool.bound_form(form, draft.base)
+    if bound is None:
         if not answer_tool.is_needed(draft.request, draft.base):
             draft.lose(form.path or "response_format", f"{draft.base} cannot be bound to a form")
         return
-    schema: dict[str, Json] = {"schema": _encode(form.schema).decode()}
+    if bound.tells:
+        draft.lose(form.path or "response_format", "the limits of its values are told and not enforced")
+    schema: dict[str, Json] = {"schema": _encode(bound.schema).decode()}
     if form.name:
         schema["name"] = form.name
     if form.description:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from nexus.errors import Unrepresentable
 from nexus.llm.canonical import CustomTool, Format, FunctionTool, HostedTool, Json, ToolCall, ToolResult
 from nexus.llm.protocols import custom_tools
+from nexus.llm.protocols.bound_schemas import Binder
 from nexus.llm.protocols.converse import answer_tool, families
 from nexus.llm.protocols.converse.block_writer import write_cache
 from nexus.llm.protocols.converse.draft import Block, Draft
@@ -66,6 +67,7 @@ def _declare(names: list[str], draft: Draft) -> list[Block]:
 def _write_all(draft: Draft) -> list[Block]:
     choice = draft.request.tool_choice
     allowed = choice.allowed if choice is not None else ()
+    binder = _binder(draft)
     written: list[Block] = []
     for tool in draft.request.tools:
         if isinstance(tool, HostedTool):
@@ -74,22 +76,29 @@ def _write_all(draft: Draft) -> list[Block]:
             else:
                 draft.lose(tool.path, f"only {tool.protocol} runs {tool.kind}")
         elif not allowed or tool.name in allowed:
-            written.append(_write(tool, draft))
+            written.append(_write(tool, binder, draft))
             written += _write_mark(tool, draft)
     return written
 
 
-def _write(tool: FunctionTool | CustomTool, draft: Draft) -> Block:
+def _binder(draft: Draft) -> Binder:
+    form = draft.request.format
+    bound = answer_tool.bound_form(form, draft.base) if form is not None else None
+    able = families.writes_schemas(draft.base)
+    return Binder(draft.base, bound, able=able, open_objects=not families.is_claude(draft.base))
+
+
+def _write(tool: FunctionTool | CustomTool, binder: Binder, draft: Draft) -> Block:
     if isinstance(tool, CustomTool):
         tool = custom_tools.as_function(tool)
     written: Block = {"name": tool.name}
     if tool.description:
         written["description"] = tool.description
-    written["inputSchema"] = {"json": _ANY_OBJECT if tool.schema is None else tool.schema}
-    if tool.strict and families.writes_schemas(draft.base):
-        written["strict"] = True
-    elif tool.strict:
-        draft.lose(f"{tool.path}.strict", f"{draft.base} cannot be bound to a schema")
+    bound = binder.bind(tool, draft.losses)
+    if bound is not None:
+        written |= {"inputSchema": {"json": bound.schema}, "strict": True}
+    else:
+        written["inputSchema"] = {"json": _ANY_OBJECT if tool.schema is None else tool.schema}
     return {"toolSpec": {**written, **tool.extras} if draft.own else written}
 
 
