@@ -19,9 +19,10 @@ def shorten(name: str, limit: int) -> str:
 
 def shorten_all(request: ChatRequest, limit: int) -> tuple[ChatRequest, Mapping[str, str]]:
     """Give a request whose tools have names within a limit, and what each changed one was called."""
-    long = [
-        tool.name for tool in request.tools if not isinstance(tool, HostedTool) and len(tool.name) > limit
-    ]
+    names = dict.fromkeys(tool.name for tool in request.tools if not isinstance(tool, HostedTool))
+    for turn in request.turns:  # their tools may be gone
+        names |= dict.fromkeys(part.name for part in turn.parts if isinstance(part, ToolCall))
+    long = [name for name in names if len(name) > limit]
     if not long:
         return request, {}
     renamed = msgspec.structs.replace(

@@ -41,3 +41,10 @@ def test_a_long_name_is_short_everywhere_and_known_by_both() -> None:
 def test_different_names_stay_different_and_the_same_the_same(one: str, other: str) -> None:
     assert (shorten(one, 64) == shorten(other, 64)) == (one == other)
     assert len(shorten(one, 64)) <= 64
+
+
+def test_a_long_name_is_short_also_where_its_tool_is_gone() -> None:
+    asked = request(LONG)
+    asked.tools, asked.tool_choice = (), None
+    sent, back = shorten_all(asked, 64)
+    assert [part.name for part in sent.turns[0].parts if isinstance(part, ToolCall)] == list(back)
