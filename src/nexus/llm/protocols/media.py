@@ -3,6 +3,10 @@
 from nexus.llm.canonical import Inline, Link, MediaKind
 
 
+_MISNAMED = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg"}
+"""Names that clients use and OpenAI takes, of types that are registered under another."""
+
+
 def read_url(url: str, media_type: str = "") -> Inline | Link:
     """Read a URL, which may hold the data itself.
 
@@ -14,7 +18,8 @@ def read_url(url: str, media_type: str = "") -> Inline | Link:
     kind, *parameters = head.split(";")
     if not comma or "base64" not in parameters:
         return Link(url, media_type)
-    return Inline(kind or media_type or "application/octet-stream", data)
+    kind = kind or media_type or "application/octet-stream"
+    return Inline(_MISNAMED.get(kind.lower(), kind), data)
 
 
 def write_url(source: Inline | Link) -> str:

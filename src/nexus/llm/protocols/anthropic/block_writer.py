@@ -30,6 +30,7 @@ from nexus.llm.protocols.node import object_of
 
 _VENDORS = ("anthropic", "converse")
 """Origins of signatures that the vendor of Claude takes, wherever the model runs."""
+_IMAGES = frozenset(("image/jpeg", "image/png", "image/gif", "image/webp"))
 _ID = re.compile(r"[a-zA-Z0-9_-]+")
 
 
@@ -134,6 +135,8 @@ def _write_source(part: Media, *, own: bool) -> Json:
         case Inline(media_type, data):
             if part.kind == "document" and media_type != "application/pdf" and not own:
                 return {"type": "text", "media_type": "text/plain", "data": _decoded(part, media_type, data)}
+            if part.kind == "image" and media_type not in _IMAGES and not own:
+                raise Unrepresentable(part.path, f"the Anthropic protocol takes no {media_type}")
             return {"type": "base64", "media_type": media_type, "data": data}
         case Link(url):
             return {"type": "url", "url": url}
