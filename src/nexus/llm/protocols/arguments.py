@@ -2,10 +2,19 @@
 
 import msgspec
 
-from nexus.llm.canonical import Json, ToolCall
+from nexus.llm.canonical import FunctionTool, Json, ToolCall
 from nexus.llm.protocols import custom_tools
+from nexus.llm.protocols.node import object_of
 
 _decode = msgspec.json.Decoder().decode
+
+
+def schema_of(tool: FunctionTool) -> Json:
+    """Give the schema of the arguments for vendors that want it to say that they are an object."""
+    schema = object_of(tool.schema)
+    if schema is None:
+        return {"type": "object", "properties": {}} if tool.schema is None else tool.schema
+    return schema if "type" in schema or "$ref" in schema else {"type": "object", **schema}
 
 
 def as_object(call: ToolCall) -> Json:

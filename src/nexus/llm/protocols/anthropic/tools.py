@@ -18,6 +18,7 @@ from nexus.llm.canonical import (
 from nexus.llm.protocols import custom_tools
 from nexus.llm.protocols.anthropic import generations
 from nexus.llm.protocols.anthropic.block_reader import read_cache
+from nexus.llm.protocols.arguments import schema_of
 from nexus.llm.protocols.bound_schemas import Binder, Bound
 from nexus.llm.protocols.node import Node
 
@@ -73,7 +74,7 @@ def _write_tool(tool: FunctionTool | CustomTool, bound: Bound | None, *, own: bo
     if bound is not None:
         written |= {"input_schema": bound.schema, "strict": True}
     else:
-        written["input_schema"] = _ANY_OBJECT if tool.schema is None else tool.schema
+        written["input_schema"] = tool.schema if own and tool.schema is not None else schema_of(tool)
     if own and tool.strict is not None:
         written["strict"] = tool.strict
     if tool.cache is not None:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from nexus.errors import Unrepresentable
 from nexus.llm.canonical import CustomTool, Format, FunctionTool, HostedTool, Json, ToolCall, ToolResult
 from nexus.llm.protocols import custom_tools
+from nexus.llm.protocols.arguments import schema_of
 from nexus.llm.protocols.bound_schemas import Binder
 from nexus.llm.protocols.converse import answer_tool, families
 from nexus.llm.protocols.converse.block_writer import write_cache
@@ -98,7 +99,7 @@ def _write(tool: FunctionTool | CustomTool, binder: Binder, draft: Draft) -> Blo
     if bound is not None:
         written |= {"inputSchema": {"json": bound.schema}, "strict": True}
     else:
-        written["inputSchema"] = {"json": _ANY_OBJECT if tool.schema is None else tool.schema}
+        written["inputSchema"] = {"json": schema_of(tool)}
     return {"toolSpec": {**written, **tool.extras} if draft.own else written}
 
 

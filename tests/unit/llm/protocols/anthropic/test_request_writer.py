@@ -32,6 +32,7 @@ from nexus.llm.canonical import (
     Written,
 )
 from nexus.llm.protocols.anthropic.wire import MessagesCounter, MessagesWire
+from nexus.llm.protocols.media import read_url
 
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "additionalProperties": False}
 OPEN = {"type": "object", "properties": {"city": {"type": "string"}}}
@@ -531,3 +532,29 @@ def test_thoughts_are_shown_where_they_would_be_hidden(summary: str | None) -> N
     assert thinking("claude-opus-5", summary) == {"type": "adaptive", "display": "summarized"}
     assert thinking("claude-opus-5", "omitted") == {"type": "adaptive"}
     assert thinking("claude-opus-4-6", summary) == {"type": "adaptive"}
+
+
+def test_images_are_told_by_the_types_that_are_taken() -> None:
+    for kind in ("image/jpg", "image/JPG", "image/pjpeg"):
+        image = Media("image", read_url(f"data:{kind};base64,QQ=="))
+        (message,) = write(request(turn("user", image)))[0]["messages"]
+        assert message["content"][0]["source"]["media_type"] == "image/jpeg"
+    with pytest.raises(Unrepresentable, match="image/heic"):
+        write(
+            request(turn("user", Media("image", Inline("image/heic", "QQ=="), path="messages.0.content.0")))
+        )
+
+
+@pytest.mark.parametrize(
+    ("schema", "written"),
+    [
+        ({}, {"type": "object"}),
+        ({"properties": {"a": {}}}, {"type": "object", "properties": {"a": {}}}),
+        ({"$ref": "#/$defs/A", "$defs": {"A": OPEN}}, {"$ref": "#/$defs/A", "$defs": {"A": OPEN}}),
+    ],
+)
+def test_a_schema_says_that_arguments_are_an_object(schema: dict[str, Any], written: dict[str, Any]) -> None:
+    assert (
+        write(request(tools=[FunctionTool(name="f", schema=schema)]))[0]["tools"][0]["input_schema"]
+        == written
+    )

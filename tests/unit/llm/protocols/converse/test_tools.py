@@ -144,3 +144,8 @@ def test_the_newest_claude_models_cannot_be_made_to_call() -> None:
     body, losses = write(newest, format=Format("json", path="response_format"))
     assert body["toolConfig"]["tools"][0]["toolSpec"]["name"] == "structured_answer"
     assert (body["toolConfig"]["toolChoice"], losses) == ({"auto": {}}, ["response_format"])
+
+
+def test_a_schema_says_that_arguments_are_an_object() -> None:
+    body, _ = write(NOVA, tools=[FunctionTool(name="f", schema={})])
+    assert body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"] == {"json": {"type": "object"}}
