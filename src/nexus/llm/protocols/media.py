@@ -2,7 +2,6 @@
 
 from nexus.llm.canonical import Inline, Link, MediaKind
 
-
 _MISNAMED = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg"}
 """Names that clients use and OpenAI takes, of types that are registered under another."""
 

@@ -35,6 +35,10 @@ class _Draft:
         self.extras: Extras = {}
         self.has_message = False
 
+    def calls(self, id: str) -> bool:
+        """Tell whether a call of this id is in it."""
+        return any(isinstance(part, ToolCall) and part.id == id for part in self.parts)
+
 
 class InputReader:
     """Reads the items of one request, in order."""
@@ -109,7 +113,19 @@ class InputReader:
             item.take("namespace")
         id, content = item.needed("call_id"), read_content(item, "output")
         result = ToolResult(id, content, custom=custom, path=item.path, extras=self._rest(item))
-        self._join("user", item).parts.append(result)
+        (self._answering(id, item) or self._join("user", item)).parts.append(result)
+
+    def _answering(self, id: str, item: Node) -> _Draft | None:
+        """Give the turn right after a call that is not the last: other vendors want its result nowhere else."""
+        calls = range(len(self._drafts) - 2, -1, -1)
+        at = next((at for at in calls if self._drafts[at].calls(id)), None)
+        if self._stateful or at is None or self._drafts[-1].calls(id):
+            return None
+        after = self._drafts[at + 1]
+        if after.role != "user" or after.has_message:
+            after = _Draft("user", item.path)
+            self._drafts.insert(at + 1, after)
+        return after
 
     def _read_thought(self, item: Node) -> None:
         thought = read_thought(item, stateful=self._stateful)

@@ -24,6 +24,7 @@ from nexus.llm.canonical import (
     ToolResult,
 )
 from nexus.llm.protocols.losses import foreign_fields
+from nexus.llm.protocols.node import array_of, object_of
 from nexus.llm.protocols.responses.inbound import Responses
 from nexus.llm.protocols.responses.wire import ResponsesWire
 from nexus.llm.protocols.signature import seal
@@ -461,3 +462,21 @@ def test_an_image_the_model_made_is_an_image() -> None:
     assert turn.role == "assistant"
     assert turn.parts == [Media("image", Inline("image/png", "AA=="), path="input.0")]
     assert again(input=[item])["input"] == [item]
+
+
+def test_a_result_stands_right_after_its_call_for_those_who_want_it_there() -> None:
+    call = {"type": "function_call", "name": "f", "arguments": "{}"}
+    output = {"type": "function_call_output", "output": "ok"}
+    items: list[Json] = [
+        {**call, "call_id": "a"},
+        {**call, "call_id": "b"},
+        {"role": "developer", "content": "Be quick"},
+        {**output, "call_id": "a"},
+        {"role": "user", "content": "Go on"},
+        {**output, "call_id": "b"},
+    ]
+    turns = read(input=items).turns
+    assert [turn.role for turn in turns] == ["assistant", "user", "developer", "user"]
+    assert [part.call_id for part in turns[1].parts if isinstance(part, ToolResult)] == ["a", "b"]
+    kept = [object_of(item) or {} for item in array_of(again(input=items)["input"])]
+    assert [item.get("call_id") for item in kept] == ["a", "b", None, "a", None, "b"]
