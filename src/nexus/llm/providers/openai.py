@@ -18,7 +18,7 @@ from nexus.llm.providers.remote import Remote
 _RESPONSES = ResponsesWire()
 _THINKS = re.compile(r"o\d|gpt-(?:[5-9]|\d\d)(?!.*chat)|codex")
 # these refuse what they do not know
-_STRICT = Options(max_tokens="max_tokens", developer_role=False, custom_tools=False)
+_STRICT = Options(max_tokens="max_tokens", developer_role=False, custom_tools=False, most_stops=None)
 _SERVERS = {
     "openrouter.ai": msgspec.structs.replace(
         COMPATIBLE, reasoning_field="reasoning_details", cache_control=True

@@ -40,8 +40,10 @@ def write_settings(request: ChatRequest, body: dict[str, Json], losses: list[Los
         _write_sampling(request, body)
     else:
         _fit_sampling(request, body, losses, thinks=is_to_think(body))
-    if request.stop:
-        body["stop_sequences"] = list(request.stop)
+    if stop := [one for one in request.stop if own or one.strip()]:
+        body["stop_sequences"] = stop
+    if len(stop) < len(request.stop):
+        losses.append(Loss("stop", "Claude does not stop at nothing but spaces"))
     if request.stream:
         body["stream"] = True
     if request.user is not None:

@@ -57,8 +57,8 @@ def _write_inference(draft: Draft) -> None:
     for name, word in (("max_tokens", "maxTokens"), ("temperature", "temperature"), ("top_p", "topP")):
         if name in given:
             written[word] = given[name]
-    if request.stop:
-        written["stopSequences"] = list(request.stop)
+    if stop := _stops(draft):
+        written["stopSequences"] = stop
         if families.is_claude(draft.base):  # which of them it was is told on request only
             draft.body["additionalModelResponseFieldPaths"] = ["/stop_sequence"]
     if written:
@@ -71,6 +71,15 @@ def _write_inference(draft: Draft) -> None:
         draft.fields["inferenceConfig"] = {"topK": given["top_k"]}
     else:
         draft.lose("top_k", f"{draft.base} does not take it")
+
+
+def _stops(draft: Draft) -> list[str]:
+    """Choose the sequences to stop at: none are empty, and Claude's are not of spaces only."""
+    given, blank = draft.request.stop, families.is_claude(draft.base)
+    stop = [one for one in given if (one.strip() if blank else one)]
+    if len(stop) < len(given):
+        draft.lose("stop", f"{draft.base} does not stop at nothing{' but spaces' if blank else ''}")
+    return stop
 
 
 def _fit(given: dict[str, Json], draft: Draft) -> None:

@@ -18,6 +18,7 @@ _SAME = (
 _LACKING = ("verbosity", "user", "cache_key")
 _TIERS = {"default": "standard", "standard": "standard", "flex": "flex", "priority": "priority"}
 _MAX_SEED = 2**31
+_MAX_STOPS = 5
 
 
 def write_settings(request: ChatRequest, losses: list[Loss]) -> dict[str, Json]:
@@ -27,7 +28,9 @@ def write_settings(request: ChatRequest, losses: list[Loss]) -> dict[str, Json]:
         if (value := getattr(request, name)) is not None:
             config[theirs] = value
     if request.stop:
-        config["stopSequences"] = list(request.stop)
+        config["stopSequences"] = list(request.stop[:_MAX_STOPS])
+    if len(request.stop) > _MAX_STOPS:
+        losses.append(Loss("stop", f"Gemini takes {_MAX_STOPS} sequences at most"))
     _write_seed(request, config, losses)
     if request.logprobs:
         config["responseLogprobs"] = True

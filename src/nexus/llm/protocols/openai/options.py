@@ -23,6 +23,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     cache_control: bool = False
     """Whether content and tools may carry marks for a prompt cache, as OpenRouter has them for Anthropic's models."""
     top_k: bool = False
+    most_stops: int | None = 4
+    """How many sequences to stop at it takes; None for as many as there are."""
     custom_tools: bool = True
     """Whether there are tools of free text, and choices among some of the tools; else both are told in other words."""
 
@@ -32,6 +34,7 @@ COMPATIBLE = Options(
     developer_role=False,
     reasoning_field="reasoning_content",
     top_k=True,
+    most_stops=None,
     custom_tools=False,
 )
 """For a server of one's own: vLLM, llama.cpp, Ollama and LiteLLM take these, or pass over what they do not know."""

@@ -162,7 +162,15 @@ class _Writer:
         if request.top_k is not None:
             self._set(body, "top_k", request.top_k, self._options.top_k, "the upstream does not have it")
         if request.stop:
-            self._set(body, "stop", request.stop, family.stops, f"{request.model} does not take it")
+            self._set(body, "stop", self._stops(), family.stops, f"{request.model} does not take it")
+
+    def _stops(self) -> Json:
+        """Choose the sequences to stop at, the first of them where there are too many."""
+        stop, most = self._request.stop, self._options.most_stops
+        if self._own or most is None or len(stop) <= most:
+            return stop
+        self.losses.append(Loss("stop", f"the upstream takes {most} sequences at most"))
+        return stop[:most]
 
     def _settings(self, body: dict[str, Json]) -> None:
         request = self._request

@@ -558,3 +558,9 @@ def test_a_schema_says_that_arguments_are_an_object(schema: dict[str, Any], writ
         write(request(tools=[FunctionTool(name="f", schema=schema)]))[0]["tools"][0]["input_schema"]
         == written
     )
+
+
+def test_sequences_of_nothing_but_spaces_are_not_stopped_at() -> None:
+    body, lost = write(request(stop=["\n", "END", ""]))
+    assert (body["stop_sequences"], lost) == (["END"], ["stop"])
+    assert "stop_sequences" not in write(request(stop=["\n\n"]))[0]

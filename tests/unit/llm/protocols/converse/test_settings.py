@@ -208,3 +208,10 @@ def test_claude_is_told_not_to_think_by_generation() -> None:
     }
     body, losses = write("anthropic.claude-opus-5-5", reasoning=off)
     assert (body[fields], losses) == ({"output_config": {"effort": "low"}}, ["reasoning"])
+
+
+def test_sequences_of_nothing_are_not_stopped_at() -> None:
+    body, losses = write(CLAUDE, stop=["\n", "END"])
+    assert (body["inferenceConfig"]["stopSequences"], losses) == (["END"], ["stop"])
+    body, losses = write(NOVA, stop=["\n", ""])
+    assert (body["inferenceConfig"]["stopSequences"], losses) == (["\n"], ["stop"])

@@ -303,3 +303,8 @@ def test_tokens_are_counted_of_the_whole_request() -> None:
     assert asked["generateContentRequest"]["model"] == "models/gemini-2.5-flash"
     assert asked["generateContentRequest"]["tools"] == write(tools=[LOOK])["tools"]
     assert counter.read_response(b'{"totalTokens": 31, "promptTokensDetails": []}') == 31
+
+
+def test_no_more_sequences_than_gemini_takes_are_stopped_at() -> None:
+    assert write(stop=list("abcdef"))["generationConfig"]["stopSequences"] == list("abcde")
+    assert lost(stop=list("abcdef")) == ["stop"]

@@ -478,3 +478,9 @@ def test_the_same_request_gives_the_same_bytes() -> None:
     wire = ChatWire()
     assert wire.write_request(made)[0] == wire.write_request(made)[0]
     assert wire.target("m", stream=True) == ("/chat/completions", b"")
+
+
+def test_no_more_sequences_than_openai_takes_are_stopped_at() -> None:
+    body, losses = write(request(stop=list("abcde")))
+    assert (body["stop"], losses) == (list("abcd"), ["stop"])
+    assert write(request(stop=list("abcde")), most_stops=None)[0]["stop"] == list("abcde")
