@@ -81,5 +81,35 @@ def forces_calls(model: str) -> bool:
     return generation(model) < ((5, 1) if _is_mythical(model) else (5, 5))
 
 
+def heeds_late_instructions(model: str) -> bool:
+    """Tell whether it takes instructions within a conversation.
+
+    https://platform.claude.com/docs/en/build-with-claude/mid-conversation-system-messages
+    """
+    return generation(model) >= ((5, 0) if _is_mythical(model) else (4, 8)) and (
+        "opus" in model or _is_mythical(model)
+    )
+
+
+def goes_on(model: str) -> bool:
+    """Tell whether it goes on with an answer that was begun for it."""
+    return generation(model) < (4, 6)
+
+
+def most(model: str) -> int | None:
+    """Give the tokens an answer can have at most; None where that is not known.
+
+    https://platform.claude.com/docs/en/about-claude/models/overview
+    """
+    version = generation(model)
+    if "claude" not in model:
+        return None
+    if version < (3, 7):
+        return 4096 if version < (3, 5) else 8192
+    if version >= (4, 6):
+        return 128000
+    return 32000 if "opus" in model and version < (4, 5) else 64000
+
+
 def _is_mythical(model: str) -> bool:
     return "fable" in model or "mythos" in model

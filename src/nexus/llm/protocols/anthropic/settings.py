@@ -35,7 +35,8 @@ def write_settings(request: ChatRequest, body: dict[str, Json], losses: list[Los
     if request.max_tokens is not None or not own:
         # agents of the Responses API write whole files and set no limit
         longest = generations.longest(request.model) if request.protocol == "responses" else 0
-        body["max_tokens"] = request.max_tokens or max(longest, DEFAULT_MAX_TOKENS + thinking)
+        asked = request.max_tokens or max(longest, DEFAULT_MAX_TOKENS + thinking)
+        body["max_tokens"] = asked if own else min(asked, generations.most(request.model) or asked)
     if own:
         _write_sampling(request, body)
     else:
@@ -119,6 +120,10 @@ def _write_budget(request: ChatRequest, wanted: Reasoning, body: dict[str, Json]
         losses.append(Loss(wanted.path or "reasoning", why))
         return 0
     # what a client of another protocol allows is for thoughts and answer together, as it is here
+    most = generations.most(request.model)
+    if most is not None:
+        room = min(room, most) if room is not None else room
+        budget = min(budget, most - DEFAULT_MAX_TOKENS)
     budget = max(_MIN_BUDGET, budget if room is None else min(budget, room * 4 // 5))
     body["thinking"] = _displayed({"type": "enabled", "budget_tokens": budget}, wanted, request.model)
     return budget

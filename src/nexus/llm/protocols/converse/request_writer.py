@@ -1,5 +1,7 @@
 """The canonical model into a Converse request."""
 
+from collections.abc import Sequence
+
 from nexus.errors import Unrepresentable
 from nexus.llm.canonical import AnyPart, ChatRequest, Json, Loss, Refusal, Text, Turn
 from nexus.llm.protocols import losses
@@ -8,6 +10,9 @@ from nexus.llm.protocols.converse.draft import Draft, Message
 from nexus.llm.protocols.converse.settings import write_settings
 from nexus.llm.protocols.converse.tools import write_tools
 from nexus.llm.protocols.node import object_of
+
+_SYSTEM = ("system", "developer")
+_NOTHING_SAID = "."
 
 
 def write_request(request: ChatRequest, base: str) -> tuple[dict[str, Json], list[Loss]]:
@@ -37,8 +42,12 @@ def _split(draft: Draft) -> tuple[list[AnyPart], list[Turn]]:
     """Part the system prompt from the conversation."""
     system: list[AnyPart] = []
     turns: list[Turn] = []
-    for turn in draft.request.turns:
-        if turn.role not in ("system", "developer"):
+    given = list(draft.request.turns)
+    if not draft.own and _only_instructs(given):  # there has to be a message
+        draft.lose(f"{given[-1].path}.role", "instructions alone are told as the user's")
+        given[-1] = Turn("user", given[-1].parts, given[-1].path)
+    for turn in given:
+        if turn.role not in _SYSTEM:
             turns.append(turn)
         elif not turns:
             system += turn.parts
@@ -47,6 +56,12 @@ def _split(draft: Draft) -> tuple[list[AnyPart], list[Turn]]:
             draft.lose(f"{turn.path}.role", "instructions within a conversation are told as the user's")
             turns.append(Turn("user", turn.parts, turn.path, turn.extras))
     return system, turns
+
+
+def _only_instructs(turns: Sequence[Turn]) -> bool:
+    return bool(turns) and all(
+        turn.role in _SYSTEM and all(isinstance(part, Text) for part in turn.parts) for turn in turns
+    )
 
 
 def _write_system(parts: list[AnyPart], draft: Draft) -> Json:
@@ -67,6 +82,15 @@ def _write_messages(turns: list[Turn], draft: Draft) -> None:
         if blocks and messages and messages[-1].role == role:
             messages[-1].content += blocks
         elif blocks:
+            if (
+                not messages
+                and role == "assistant"
+                and not draft.own
+                and all("text" in one for one in blocks)
+            ):
+                # https://docs.aws.amazon.com/bedrock/latest/userguide/conversation-inference-call.html
+                draft.lose(turn.path, "a conversation begins with the user, who says nothing but a dot")
+                messages.append(Message("user", [{"text": _NOTHING_SAID}]))
             messages.append(Message(role, blocks))
 
 

@@ -564,3 +564,100 @@ def test_sequences_of_nothing_but_spaces_are_not_stopped_at() -> None:
     body, lost = write(request(stop=["\n", "END", ""]))
     assert (body["stop_sequences"], lost) == (["END"], ["stop"])
     assert "stop_sequences" not in write(request(stop=["\n\n"]))[0]
+
+
+def test_instructions_alone_are_what_the_user_says() -> None:
+    body, lost = write(request(turn("system", Text("Be brief")), turn("developer", Text("Write"), number=1)))
+    assert (body["system"], body["messages"]) == ("Be brief", [{"role": "user", "content": "Write"}])
+    assert lost == ["messages.1.role"]
+
+
+def test_a_conversation_does_not_end_with_spaces_of_the_assistant() -> None:
+    body, lost = write(request(turn("user", Text("Hi")), turn("assistant", Text("Hello \n"), number=1)))
+    assert (body["messages"][-1], lost) == ({"role": "assistant", "content": "Hello"}, [])
+
+
+@pytest.mark.parametrize("model", ["claude-opus-4-6", "claude-sonnet-5", "claude-haiku-5-5"])
+def test_newer_models_are_asked_to_continue(model: str) -> None:
+    body, lost = write(
+        request(turn("user", Text("Hi")), turn("assistant", Text("Hello "), number=1), model=model)
+    )
+    assert body["messages"][1:] == [
+        {"role": "assistant", "content": "Hello "},
+        {"role": "user", "content": "Continue."},
+    ]
+    assert lost == ["messages.1"]
+
+
+def test_late_instructions_keep_their_place_where_they_are_heeded() -> None:
+    turns = [
+        turn("system", Text("first")),
+        turn("user", Text("Hi"), number=1),
+        turn("assistant", Text("Hello"), number=2),
+        turn("developer", Text("early"), number=3),
+        turn("user", Text("Go"), number=4),
+        turn("developer", Text("late"), number=5),
+    ]
+    body, lost = write(request(*turns, model="claude-opus-5-5"))
+    assert body["system"] == "first"
+    assert [(message["role"], message["content"]) for message in body["messages"]] == [
+        ("user", "Hi"), ("assistant", "Hello"), ("user", "Go"), ("system", "early"), ("system", "late"),
+    ]  # fmt: skip
+    assert lost == ["messages.3"]
+    body, lost = write(request(*turns, model="claude-sonnet-5"))
+    assert lost == ["messages.3.role", "messages.5.role"]
+
+
+def test_instructions_between_a_call_and_its_result_stand_after_it() -> None:
+    asked = request(
+        turn("user", Text("Hi")),
+        turn("assistant", ToolCall("a", "f", "{}"), number=1),
+        turn("developer", Text("now"), number=2),
+        turn("user", ToolResult("a", [Text("ok")]), number=3),
+        model="claude-fable-5",
+    )
+    assert [message["role"] for message in write(asked)[0]["messages"]] == [
+        "user",
+        "assistant",
+        "user",
+        "system",
+    ]
+
+
+def test_instructions_after_the_assistant_have_no_place_but_the_front() -> None:
+    asked = request(
+        turn("user", Text("Hi")),
+        turn("assistant", Text("Hello"), number=1),
+        turn("developer", Text("now"), number=2),
+        turn("assistant", Text("Yes"), number=3),
+        turn("user", Text("Go"), number=4),
+        model="claude-opus-5",
+    )
+    body, lost = write(asked)
+    assert (body["system"], lost) == ("now", ["messages.2.role"])
+
+
+@pytest.mark.parametrize(
+    ("model", "most"),
+    [
+        ("claude-3-haiku-20240307", 4096),
+        ("claude-3-5-haiku-20241022", 8192),
+        ("claude-opus-4-1", 32000),
+        ("claude-sonnet-4-5", 64000),
+        ("claude-opus-4-5", 64000),
+        ("claude-opus-5", 128000),
+        ("mine", 200000),
+    ],
+)
+def test_no_more_tokens_are_asked_for_than_a_model_gives(model: str, most: int) -> None:
+    assert write(request(model=model, max_tokens=200000))[0]["max_tokens"] == most
+
+
+@pytest.mark.parametrize("model", ["claude-opus-4-1", "claude-sonnet-4-5"])
+@pytest.mark.parametrize("max_tokens", [None, 200000])
+def test_the_greatest_effort_leaves_room_within_what_a_model_gives(
+    model: str, max_tokens: int | None
+) -> None:
+    body, lost = write(request(model=model, reasoning=Reasoning("on", "max"), max_tokens=max_tokens))
+    assert body["thinking"]["budget_tokens"] < body["max_tokens"] <= 64000
+    assert lost == []

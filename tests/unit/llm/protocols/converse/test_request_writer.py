@@ -313,3 +313,18 @@ def test_the_model_behind_an_opaque_profile_decides_what_is_told() -> None:
     assert wire.target(profile, stream=True)[0].startswith(
         "/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A1%3Aapplication"
     )
+
+
+def test_instructions_alone_are_what_the_user_says() -> None:
+    body, losses = write(NOVA, Turn("system", [Text("Be brief")], "messages.0"))
+    assert "system" not in body
+    assert (body["messages"], losses) == (
+        [{"role": "user", "content": [{"text": "Be brief"}]}],
+        ["messages.0.role"],
+    )
+
+
+def test_a_greeting_is_preceded_by_a_user_who_says_nothing() -> None:
+    body, losses = write(NOVA, turn("assistant", Text("Hello!")), user(Text("Hi")))
+    assert [message["role"] for message in body["messages"]] == ["user", "assistant", "user"]
+    assert len(losses) == 1
