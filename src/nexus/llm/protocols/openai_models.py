@@ -23,6 +23,8 @@ class Family(msgspec.Struct, frozen=True):
     """Whether temperature, top_p, penalties and logprobs may be set: `unthinking` for a model that thinks only where it is
     told to, `told` for one that does unless it is told not to."""
     stops: bool = True
+    most: int | None = None
+    """Tokens an answer can have at most; None where that is not known. More are refused."""
 
     def takes_sampling(self, effort: str | None) -> bool:
         """Tell whether it may be told how to sample where it is told this effort, or none."""
@@ -54,6 +56,9 @@ _FAMILIES: tuple[tuple[re.Pattern[str], Family], ...] = tuple(
             r"gpt-5\.\d+(-mini|-nano)?(-\d|$)",
             Family(("none", "low", "medium", "high", "xhigh"), "unthinking"),
         ),
+        (r"gpt-4\.1(-|$)", Family((), most=32768)),
+        (r"gpt-4o-2024-05-13|gpt-4-turbo|gpt-3\.5-turbo(-0125|-1106)?$", Family((), most=4096)),
+        (r"(gpt-4o(-mini)?|chatgpt-4o-latest)(-\d|$)", Family((), most=16384)),
         (r"(gpt-4|gpt-3\.5|chatgpt-)", Family(())),
     )
 )

@@ -94,6 +94,20 @@ def writes_schemas(base: str) -> bool:
     return base.startswith(_SCHEMAS) or (is_claude(base) and (4, 5) <= generation(base) < (4, 7))
 
 
+def most(base: str) -> int | None:
+    """Give the tokens an answer can have at most, more of which are refused; None where that is not known.
+
+    https://docs.aws.amazon.com/nova/latest/userguide/what-is-nova.html
+    """
+    if base.startswith(("amazon.nova-micro", "amazon.nova-lite", "amazon.nova-pro")):
+        return 10000
+    if not is_claude(base) or generation(base) >= (4, 6):
+        return 128000 if is_claude(base) else None
+    if generation(base) < (3, 7):
+        return 4096 if generation(base) < (3, 5) else 8192
+    return 32000 if "opus" in base and generation(base) < (4, 5) else 64000
+
+
 def takes_sampling(base: str) -> bool:
     """Tell whether temperature and its like may be set; newer Claude models refuse them."""
     return not is_claude(base) or generation(base) < (4, 7)

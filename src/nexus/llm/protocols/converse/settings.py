@@ -47,7 +47,7 @@ def write_settings(draft: Draft) -> None:
 def _write_inference(draft: Draft) -> None:
     request, written = draft.request, dict[str, Json]()
     given: dict[str, Json] = {
-        "max_tokens": request.max_tokens,
+        "max_tokens": _most(draft),
         "temperature": request.temperature,
         "top_p": request.top_p,
         "top_k": request.top_k,
@@ -71,6 +71,12 @@ def _write_inference(draft: Draft) -> None:
         draft.fields["inferenceConfig"] = {"topK": given["top_k"]}
     else:
         draft.lose("top_k", f"{draft.base} does not take it")
+
+
+def _most(draft: Draft) -> int | None:
+    """Give the tokens the answer may have, which are no more than the model gives."""
+    asked, most = draft.request.max_tokens, families.most(draft.base)
+    return asked if asked is None or most is None else min(asked, most)
 
 
 def _stops(draft: Draft) -> list[str]:
@@ -213,7 +219,7 @@ def _adaptive(wanted: Reasoning, draft: Draft) -> Json:
 
 def _write_budget(wanted: Reasoning, path: str, draft: Draft) -> None:
     budget = wanted.budget if wanted.budget is not None else budget_of(_effort(wanted))
-    room = draft.request.max_tokens
+    room = _most(draft)
     if room is not None and room <= _MIN_BUDGET:
         draft.lose(path, f"{room} tokens leave no room to think")
     elif _lacks_thoughts(draft):

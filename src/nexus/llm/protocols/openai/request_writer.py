@@ -60,7 +60,8 @@ class _Writer:
         self.losses += messages.losses
         self._tools(body)
         if request.max_tokens is not None:
-            body[options.max_tokens] = request.max_tokens
+            most = self._family.most
+            body[options.max_tokens] = request.max_tokens if most is None else min(request.max_tokens, most)
         self._sampling(body)
         self._settings(body)
         self.losses += self._unknown(body)

@@ -69,7 +69,10 @@ def write_settings(request: ChatRequest, body: Body, losses: list[Loss]) -> None
     """Write everything about a request that is no content."""
     own = request.protocol == NAME
     if request.max_tokens is not None:
-        body["max_output_tokens"] = request.max_tokens if own else max(_MIN_TOKENS, request.max_tokens)
+        most = family_of(request.model).most or request.max_tokens
+        body["max_output_tokens"] = (
+            request.max_tokens if own else max(_MIN_TOKENS, min(request.max_tokens, most))
+        )
     reasoning = _write_reasoning(request, losses)
     _write_sampling(request, body, losses, reasoning.get("effort"))
     if request.parallel_tools is not None and (request.tools or own):

@@ -215,3 +215,8 @@ def test_sequences_of_nothing_are_not_stopped_at() -> None:
     assert (body["inferenceConfig"]["stopSequences"], losses) == (["END"], ["stop"])
     body, losses = write(NOVA, stop=["\n", ""])
     assert (body["inferenceConfig"]["stopSequences"], losses) == (["\n"], ["stop"])
+
+
+def test_no_more_tokens_are_asked_for_than_a_model_gives() -> None:
+    for model, most in ((NOVA, 10000), (HAIKU_3, 4096), (CLAUDE, 64000), (QWEN, 100000)):
+        assert write(model, max_tokens=100000)[0]["inferenceConfig"]["maxTokens"] == most

@@ -484,3 +484,22 @@ def test_no_more_sequences_than_openai_takes_are_stopped_at() -> None:
     body, losses = write(request(stop=list("abcde")))
     assert (body["stop"], losses) == (list("abcd"), ["stop"])
     assert write(request(stop=list("abcde")), most_stops=None)[0]["stop"] == list("abcde")
+
+
+@pytest.mark.parametrize(
+    ("model", "most"),
+    [
+        ("gpt-4o", 16384),
+        ("gpt-4o-mini-2024-07-18", 16384),
+        ("gpt-4o-2024-05-13", 4096),
+        ("gpt-4.1-mini", 32768),
+        ("gpt-5.2", 64000),
+        ("mine", 64000),
+    ],
+)
+def test_no_more_tokens_are_asked_for_than_a_model_gives(model: str, most: int) -> None:
+    body, losses = write(request(model=model, max_tokens=64000))
+    assert (body["max_completion_tokens"], losses) == (most, [])
+    assert (
+        write(request(protocol="openai", model=model, max_tokens=64000))[0]["max_completion_tokens"] == 64000
+    )
