@@ -94,6 +94,14 @@ def writes_schemas(base: str) -> bool:
     return base.startswith(_SCHEMAS) or (is_claude(base) and (4, 5) <= generation(base) < (4, 7))
 
 
+def goes_on(base: str) -> bool:
+    """Tell whether it goes on with an answer that was begun for it, as far as it is known; the newer Claude models refuse.
+
+    https://platform.claude.com/docs/en/about-claude/models/migration-guide
+    """
+    return not is_claude(base) or generation(base) < (4, 6)
+
+
 def most(base: str) -> int | None:
     """Give the tokens an answer can have at most, more of which are refused; None where that is not known.
 
@@ -101,6 +109,8 @@ def most(base: str) -> int | None:
     """
     if base.startswith(("amazon.nova-micro", "amazon.nova-lite", "amazon.nova-pro")):
         return 10000
+    if base.startswith("amazon.nova-premier"):
+        return 32000
     if not is_claude(base) or generation(base) >= (4, 6):
         return 128000 if is_claude(base) else None
     if generation(base) < (3, 7):

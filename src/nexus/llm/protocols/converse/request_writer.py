@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from nexus.errors import Unrepresentable
 from nexus.llm.canonical import AnyPart, ChatRequest, Json, Loss, Refusal, Text, Turn
 from nexus.llm.protocols import losses
+from nexus.llm.protocols.converse import families
 from nexus.llm.protocols.converse.block_writer import write_blocks
 from nexus.llm.protocols.converse.draft import Draft, Message
 from nexus.llm.protocols.converse.settings import write_settings
@@ -76,9 +77,11 @@ def _write_system(parts: list[AnyPart], draft: Draft) -> Json:
 def _write_messages(turns: list[Turn], draft: Draft) -> None:
     """Write turns; several of one role become one message, empty ones none."""
     messages = draft.messages
+    last: Turn | None = None
     for turn in turns:
         role = "assistant" if turn.role == "assistant" else "user"
         blocks = write_blocks(turn.parts, draft)
+        last = turn if blocks else last
         if blocks and messages and messages[-1].role == role:
             messages[-1].content += blocks
         elif blocks:
@@ -92,6 +95,21 @@ def _write_messages(turns: list[Turn], draft: Draft) -> None:
                 draft.lose(turn.path, "a conversation begins with the user, who says nothing but a dot")
                 messages.append(Message("user", [{"text": _NOTHING_SAID}]))
             messages.append(Message(role, blocks))
+    _end_with_user(last, draft)
+
+
+def _end_with_user(last: Turn | None, draft: Draft) -> None:
+    """Fit a conversation with a Claude model whose last word is the assistant's."""
+    messages = draft.messages
+    if draft.own or last is None or messages[-1].role == "user" or not families.is_claude(draft.base):
+        return
+    if not families.goes_on(draft.base):
+        draft.lose(last.path, "the model answers the user only, who asks it to continue")
+        messages.append(Message("user", [{"text": "Continue."}]))
+        return
+    text = messages[-1].content[-1].get("text")
+    if isinstance(text, str):  # may not end with spaces
+        messages[-1].content[-1] = {"text": text.rstrip()}
 
 
 def _merge(draft: Draft) -> None:

@@ -328,3 +328,13 @@ def test_a_greeting_is_preceded_by_a_user_who_says_nothing() -> None:
     body, losses = write(NOVA, turn("assistant", Text("Hello!")), user(Text("Hi")))
     assert [message["role"] for message in body["messages"]] == ["user", "assistant", "user"]
     assert len(losses) == 1
+
+
+def test_claude_is_asked_to_continue_what_it_would_not_go_on_with() -> None:
+    said = [user(Text("Hi")), turn("assistant", Text("Hello "))]
+    body, losses = write("anthropic.claude-opus-4-8", *said)
+    assert body["messages"][2:] == [{"role": "user", "content": [{"text": "Continue."}]}]
+    assert len(losses) == 1
+    body, losses = write(CLAUDE, *said)
+    assert (body["messages"][1]["content"], losses) == ([{"text": "Hello"}], [])
+    assert write(NOVA, *said)[0]["messages"][1]["content"] == [{"text": "Hello "}]
