@@ -7,7 +7,7 @@ from nexus.llm.canonical import AnyPart, ChatRequest, Json, Loss, Refusal, Text,
 from nexus.llm.protocols import losses
 from nexus.llm.protocols.converse import families
 from nexus.llm.protocols.converse.block_writer import write_blocks
-from nexus.llm.protocols.converse.draft import Draft, Message
+from nexus.llm.protocols.converse.draft import Block, Draft, Message
 from nexus.llm.protocols.converse.settings import write_settings
 from nexus.llm.protocols.converse.tools import write_tools
 from nexus.llm.protocols.node import object_of
@@ -95,7 +95,19 @@ def _write_messages(turns: list[Turn], draft: Draft) -> None:
                 draft.lose(turn.path, "a conversation begins with the user, who says nothing but a dot")
                 messages.append(Message("user", [{"text": _NOTHING_SAID}]))
             messages.append(Message(role, blocks))
+    for message in messages:
+        _name_documents(message.content)
     _end_with_user(last, draft)
+
+
+def _name_documents(content: list[Block]) -> None:
+    """Put the name of a document beside it where nothing is said of it: Bedrock refuses one without any text.
+
+    https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Message.html
+    """
+    documents = [found for block in content if (found := object_of(block.get("document")))]
+    if documents and not any("text" in block for block in content):
+        content.append({"text": str(documents[0]["name"])})
 
 
 def _end_with_user(last: Turn | None, draft: Draft) -> None:

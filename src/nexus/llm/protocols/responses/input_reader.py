@@ -20,7 +20,10 @@ _ROLES: dict[str, Role] = {
 }
 _OF_THE_CLIENT = frozenset(("mcp_approval_response", "additional_tools", "compaction_trigger"))
 """Items that clients make, besides those whose name ends in `_output`."""
-CURE = "send the whole history in `input`, or use a provider that speaks the Responses API"
+CURE = (
+    "send the whole history in `input`, as libraries do with `store: false`, or use a provider that speaks the "
+    "Responses API"
+)
 
 
 class _Draft:

@@ -93,7 +93,7 @@ def test_a_picture_in_the_system_prompt_is_refused() -> None:
     ],
 )
 def test_media_are_told_by_format_and_bytes(kind: MediaKind, media_type: str, form: str) -> None:
-    [block] = content(Media(kind, Inline(media_type, "aGk=")))
+    block, *_ = content(Media(kind, Inline(media_type, "aGk=")))
     assert block[kind]["format"] == form
     assert block[kind]["source"] == {"bytes": "aGk="}
 
@@ -131,7 +131,7 @@ def test_documents_have_names_bedrock_allows_and_no_two_the_same() -> None:
     blocks = content(
         *(Media("document", Written("hi"), name) for name in ("a_b/ü.pdf", "a_b/ü.pdf", "", " ", "x" * 300))
     )
-    names = [block["document"]["name"] for block in blocks]
+    names = [block["document"]["name"] for block in blocks if "document" in block]
     assert names == ["a-b-pdf", "a-b-pdf 2", "Document", "Document 2", "x" * 200]
     assert blocks[0]["document"] == {"format": "txt", "name": "a-b-pdf", "source": {"bytes": "aGk="}}
 
@@ -338,3 +338,11 @@ def test_claude_is_asked_to_continue_what_it_would_not_go_on_with() -> None:
     body, losses = write(CLAUDE, *said)
     assert (body["messages"][1]["content"], losses) == ([{"text": "Hello"}], [])
     assert write(NOVA, *said)[0]["messages"][1]["content"] == [{"text": "Hello "}]
+
+
+def test_a_document_alone_comes_with_its_name() -> None:
+    document = Media("document", Inline("application/pdf", "QQ=="), "report.pdf")
+    (message,) = write(NOVA, user(document))[0]["messages"]
+    assert message["content"][1] == {"text": "report-pdf"}
+    (message,) = write(NOVA, user(document, Text("Sum it up")))[0]["messages"]
+    assert len(message["content"]) == 2
