@@ -21,7 +21,7 @@ from nexus.llm.canonical import (
     ToolCall,
     Usage,
 )
-from nexus.llm.protocols.openai import answers, errors, stops
+from nexus.llm.protocols.openai import answers, errors, loose, stops
 from nexus.llm.protocols.openai.options import PROTOCOL
 from nexus.llm.protocols.openai.response_writer import as_custom, custom_names, is_legacy, write_call
 from nexus.llm.protocols.openai.thoughts import DETAILS, write_detail
@@ -65,6 +65,8 @@ class ChatStreamWriter:
         self._calls = 0
         self._thoughts = 0
         self._has_refused = False
+        self._listed: dict[str, int] = {}
+        """The number of the last entry of each list."""
 
     def write(self, event: Event) -> bytes:
         """Give the chunks an event becomes, `b""` when it has none."""
@@ -113,7 +115,9 @@ class ChatStreamWriter:
                 self._thoughts += 1
             case Media():
                 picture = answers.write_picture(part)
-                return b"" if picture is None else self._chunk({"images": [picture]})
+                return (
+                    b"" if picture is None else self._chunk({"images": [self._numbered("images", picture)]})
+                )
             case Opaque(protocol=protocol, kind=kind) if protocol == PROTOCOL and kind in (
                 answers.SPOKEN,
                 DETAILS,
@@ -124,6 +128,11 @@ class ChatStreamWriter:
                 return b""
         self._open[event.index] = opened
         return self._begin_said(event.index, part)
+
+    def _numbered(self, field: str, entry: Json) -> Json:
+        """Number an entry of a list that grows over chunks: OpenAI's own library refuses to add up those without."""
+        number = self._listed[field] = self._listed.get(field, -1) + 1
+        return {"index": number, **loose.fields(entry)}
 
     def _begin_said(self, index: int, part: Text | Refusal | Thinking) -> bytes:
         """Write what an opened part has already."""
@@ -193,7 +202,7 @@ class ChatStreamWriter:
             written = answers.write_citation(delta.citation, opened.start, self._length)
             fields: dict[str, Json] = {"content": delta.text} if delta.text else {}
             if written is not None:
-                fields["annotations"] = [written]
+                fields["annotations"] = [self._numbered("annotations", written)]
             return self._chunk(fields) if fields else b""
         if delta.logprobs:
             choice: Json = {

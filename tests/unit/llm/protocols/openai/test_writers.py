@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from nexus.errors import UpstreamFailed
@@ -168,7 +169,7 @@ def test_sources_are_annotations_of_the_text_they_stand_by() -> None:
         PartDelta(1, "bcd"),
         PartDelta(1, citation=cited.citations[0]),
     )
-    assert written[-1] == {"annotations": [{"type": "url_citation", "url_citation": named}]}
+    assert written[-1] == {"annotations": [{"index": 0, "type": "url_citation", "url_citation": named}]}
     own = {
         "type": "url_citation",
         "url_citation": {"url": "u", "title": "t", "start_index": 0, "end_index": 1},
@@ -211,7 +212,7 @@ def test_pictures_and_sound_have_their_places() -> None:
         PartOpened(1, spoken),
         PartDelta(1, raw={"data": "B"}),
         PartClosed(1),
-    ) == [{"images": [written]}, {"audio": spoken.raw}, {"audio": {"data": "B"}}]
+    ) == [{"images": [{"index": 0, **written}]}, {"audio": spoken.raw}, {"audio": {"data": "B"}}]
 
 
 def test_extras_go_to_clients_of_the_same_protocol_only() -> None:
@@ -375,3 +376,14 @@ def test_a_failure_on_the_way_is_the_last_event_but_one() -> None:
     failed = Chat().write_stream(PLAIN).fail(UpstreamFailed("busy"))
     error, done = (payload(one) for one in split(failed))
     assert (msgspec.json.decode(error)["error"]["message"], done) == ("busy", b"[DONE]")
+
+
+def test_the_official_client_adds_up_lists_that_come_piece_by_piece() -> None:
+    cited = Text(text="ab", citations=[Citation("google", {}, url) for url in ("https://x", "https://y")])
+    picture = Media(kind="image", source=Inline("image/png", "AA=="))
+    state = ChatCompletionStreamState()
+    for chunk in stream(*unfold(answer(cited, picture, picture))):
+        state.handle_chunk(ChatCompletionChunk.model_validate(chunk))
+    whole = state.get_final_completion().choices[0].message
+    assert [one.url_citation.url for one in whole.annotations or ()] == ["https://x", "https://y"]
+    assert len((whole.model_extra or {})["images"]) == 2
