@@ -50,6 +50,14 @@ def rests_by(model: str) -> Literal["silence", "disabled", "between_tools"] | No
     return "between_tools" if "sonnet" in model else None
 
 
+def thinks_unasked(model: str) -> bool:
+    """Tell whether it thinks where nothing is said of it; its thoughts take from the tokens of the answer.
+
+    https://platform.claude.com/docs/en/models/sonnet-5-5/migration-guide#thinking-runs-by-default
+    """
+    return "claude" in model and generation(model) >= (5, 0)
+
+
 def hides_thoughts(model: str) -> bool:
     """Tell whether its thoughts come without their text unless they are asked for.
 

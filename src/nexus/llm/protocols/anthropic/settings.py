@@ -86,14 +86,16 @@ def _fit_sampling(request: ChatRequest, body: dict[str, Json], losses: list[Loss
 def _write_reasoning(request: ChatRequest, body: dict[str, Json], losses: list[Loss]) -> int:
     """Write how much to think, and give the tokens that needs beside the answer."""
     wanted = request.reasoning
+    unasked = budget_of("high") if generations.thinks_unasked(request.model) else 0
     if wanted is None:
-        return 0
+        return unasked
     if request.protocol == "anthropic":
         return _write_own_reasoning(wanted, body)
     if wanted.mode == "off" or wanted.effort == "none":
         if wanted.mode == "off" and generations.thinks(request.model):
             _write_rest(request, wanted, body, losses)
-        return 0
+            return unasked if generations.rests_by(request.model) is None else 0
+        return unasked
     if not generations.thinks(request.model):
         losses.append(Loss(wanted.path or "reasoning", f"{request.model} does not think before it answers"))
         return 0
@@ -105,7 +107,7 @@ def _write_reasoning(request: ChatRequest, body: dict[str, Json], losses: list[L
             body["thinking"] = _displayed({"type": "adaptive"}, wanted, request.model)
         if wanted.effort is not None:
             body["output_config"] = {"effort": nearest(wanted.effort, _EFFORTS)}
-        return 0
+        return unasked if forced else budget_of(wanted.effort or "high")
     return 0 if forced else _write_budget(request, wanted, body, losses)
 
 

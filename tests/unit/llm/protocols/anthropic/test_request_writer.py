@@ -319,7 +319,7 @@ def test_tools_of_other_vendors_are_left_out_and_told() -> None:
             "claude-opus-4-6",
             Reasoning("on", "minimal"),
             None,
-            {"thinking": {"type": "adaptive"}, "output_config": {"effort": "low"}},
+            {"max_tokens": 5120, "thinking": {"type": "adaptive"}, "output_config": {"effort": "low"}},
             [],
         ),
         (
@@ -327,6 +327,7 @@ def test_tools_of_other_vendors_are_left_out_and_told() -> None:
             Reasoning("on", "xhigh"),
             None,
             {
+                "max_tokens": 36864,
                 "thinking": {"type": "adaptive", "display": "summarized"},
                 "output_config": {"effort": "xhigh"},
             },
@@ -661,3 +662,21 @@ def test_the_greatest_effort_leaves_room_within_what_a_model_gives(
     body, lost = write(request(model=model, reasoning=Reasoning("on", "max"), max_tokens=max_tokens))
     assert body["thinking"]["budget_tokens"] < body["max_tokens"] <= 64000
     assert lost == []
+
+
+@pytest.mark.parametrize(
+    ("model", "reasoning", "limit"),
+    [
+        ("claude-sonnet-4-5", None, 4096),
+        ("claude-opus-4-8", None, 4096),
+        ("claude-opus-4-8", Reasoning("on", "high"), 4096 + 16384),
+        ("claude-opus-5-5", None, 4096 + 16384),
+        ("claude-opus-5-5", Reasoning("on", "low"), 4096 + 2048),
+        ("claude-opus-5-5", Reasoning("off", "none"), 4096 + 16384),
+        ("claude-sonnet-5-5", Reasoning("off", "none"), 4096),
+    ],
+)
+def test_an_answer_without_a_limit_has_room_beside_thoughts(
+    model: str, reasoning: Reasoning | None, limit: int
+) -> None:
+    assert write(request(model=model, reasoning=reasoning))[0]["max_tokens"] == limit
