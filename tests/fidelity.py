@@ -384,6 +384,8 @@ def page() -> str:
         "- **refused**: it is content, and leaving it out would change the question: status 400, naming the JSON path.",
         "- An empty field: the client's protocol has no such thing.",
         "",
+        "A limit on tokens above the most a model gives is lowered to that, without a word: more could not have come.",
+        "",
         "What a model takes is decided by its name; another generation may take more or less. The models behind the columns:",
         ", ".join(model for _, model in WIRES.values()) + ".",
     ]
