@@ -19,11 +19,13 @@ class Holding:
     threads: int
     children: int
     tasks: Mapping[str, int]
+    objects: int = 0
 
     def __str__(self) -> str:
         handles = ", ".join(f"{count} {name}" for name, count in sorted(self.handles.items()))
         return (
-            f"{handles}; {self.threads} threads, {self.children} children, {sum(self.tasks.values())} tasks"
+            f"{handles}; {self.threads} threads, {self.children} children, {sum(self.tasks.values())} tasks, "
+            f"{self.objects:,} objects"
         )
 
     def beyond(self, before: "Holding") -> list[str]:
@@ -40,6 +42,8 @@ class Holding:
         ]
         if self.threads > before.threads + _EXECUTOR:
             grown.append(f"{self.threads} threads, {before.threads} before")
+        if self.objects > before.objects + _RELOADS:
+            grown.append(f"{self.objects:,} objects, {before.objects:,} before")
         if self.children > before.children:
             grown.append(f"{self.children} children, {before.children} before")
         return grown
@@ -47,6 +51,8 @@ class Holding:
 
 _SPARE = {"redis": 16, "collector": 3, "web": 24}
 """Connections a pool may keep, of each: no more than there are clients, or than it is configured to."""
+_RELOADS = 5_000
+"""Objects that reloads, caches and series of metrics may add: one in five requests, were it requests that leave them."""
 _EXECUTOR = min(32, (os.cpu_count() or 1) + 4)
 """Threads the loop may start for what blocks, and keep."""
 
@@ -68,7 +74,8 @@ def look(topology: Topology) -> Holding:
             kind, _, inode = target.partition(":[")
             handles[peers.get(inode.rstrip("]"), "other sockets") if kind == "socket" else _named(kind)] += 1
     threads = len(list(Path(f"/proc/{pid}/task").iterdir()))
-    return Holding(handles, threads, len(topology.children()), topology.tasks())
+    held = topology.held()
+    return Holding(handles, threads, len(topology.children()), held.tasks, held.objects)
 
 
 def _peers(pid: int, own: int, ports: Mapping[int, str]) -> dict[str, str]:

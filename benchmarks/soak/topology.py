@@ -87,6 +87,15 @@ class State(msgspec.Struct, frozen=True):
     """Of telemetry."""
 
 
+class Held(msgspec.Struct, frozen=True):
+    """What the gateway says of itself."""
+
+    tasks: dict[str, int]
+    """By the name of what they run."""
+    objects: int
+    """Of those Python looks after: a few for each thing that is kept."""
+
+
 class Topology:
     """Everything there is, started."""
 
@@ -94,7 +103,7 @@ class Topology:
         self._ships = ships
         self.provider, self.collector, self.redis, self.web, self.port = (fleet.free_port() for _ in range(5))
         self.file = ships.folder / "nexus.toml"
-        self._tasks = ships.folder / "tasks.json"
+        self._held = ships.folder / "tasks.json"
         self._changing = 15
         python = self._run(
             sys.executable, "-m", "benchmarks.soak.provider", str(self.provider), str(self.collector)
@@ -107,7 +116,8 @@ class Topology:
         self.nexus = ships.start(
             [sys.executable, *command, "--log", "warn"],
             fleet.GATEWAY_CORE,
-            {"SOAK_TASKS": str(self._tasks), "NO_PROXY": "127.0.0.1"},
+            # of an arena for each thread the allocator keeps megabytes, which would be taken for growth
+            {"SOAK_HELD": str(self._held), "NO_PROXY": "127.0.0.1", "MALLOC_ARENA_MAX": "1"},
         )
         ships.await_answer(self.nexus, f"http://127.0.0.1:{self.port}/ready", 30)
 
@@ -173,15 +183,15 @@ class Topology:
         """Ask the gateway what it counted."""
         return _got(f"http://127.0.0.1:{self.port}/metrics").decode()
 
-    def tasks(self) -> dict[str, int]:
-        """Ask the gateway what its loop is doing."""
-        self._tasks.unlink(missing_ok=True)
+    def held(self) -> Held:
+        """Ask the gateway what it is doing, and how many objects it has for that."""
+        self._held.unlink(missing_ok=True)
         self.nexus.send_signal(signal.SIGUSR1)
         for _ in range(100):
-            if self._tasks.exists():
-                return msgspec.json.decode(self._tasks.read_bytes())
+            if self._held.exists():
+                return msgspec.json.decode(self._held.read_bytes(), type=Held)
             fleet.pause(0.05)
-        raise RuntimeError(f"the gateway does not say what it is doing\n{self.said()}")
+        raise RuntimeError(f"the gateway does not say what it holds\n{self.said()}")
 
     def said(self) -> str:
         """Give what the gateway has logged."""

@@ -69,6 +69,7 @@ def test_a_run_is_well_only_if_nothing_is_lost_grown_or_left() -> None:
     lost = Ledger()
     lost.begin(KINDS[0], "none")
     more = Holding({"files": 10, "clients": 1}, 7, 2, {"Catalog._keep": 2})
+    kept = replace(WELL, objects=WELL.objects + 6_000)
     growing = [Memory(at * 1000, 1e8 + at * 1e6) for at in range(30)]
     for spoiled, word in (
         (replace(well, ledger=lost, counted=1), "without an outcome"),
@@ -78,6 +79,7 @@ def test_a_run_is_well_only_if_nothing_is_lost_grown_or_left() -> None:
         (replace(well, after=more), "handles of clients"),
         (replace(well, after=more), "tasks of Catalog._keep"),
         (replace(well, after=more), "2 children"),
+        (replace(well, after=kept), "6,000 objects"),
         (replace(well, memory=growing), "memory grows by 1000 bytes"),
         (replace(well, status=1), "ended with status 1"),
     ):
